@@ -1,0 +1,103 @@
+//! Sources: where messages come from. A source hands over batches of raw bytes; it never looks into them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+pub mod file;
+pub mod kafka;
+
+/// Everything that a source can say. The pipeline handles them one after the other, in order.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Partitions were given to this instance. The source waits for the answer before it reads from them.
+    Assigned(Assignment),
+    /// Partitions are about to go, or are gone. The source waits for the answer before it lets go of them.
+    Revoked(Revocation),
+    /// Messages of one partition, in order.
+    Batch(Batch),
+    /// The partition has been read to its end for now; `next_offset` is what would come next.
+    End {
+        /// Topic.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The offset that the next message will have.
+        next_offset: i64,
+    },
+    /// The source cannot go on for now and keeps trying: one clear sentence with what to do. Said once for each spell.
+    Trouble(String),
+    /// The trouble is over.
+    Recovered,
+    /// The source has given up: one clear sentence with what to do.
+    Failed(String),
+}
+
+/// Partitions given to this instance.
+#[derive(Debug)]
+pub struct Assignment {
+    /// The partitions, each with the oldest offset that is still there and the next one to be written.
+    pub partitions: Vec<AssignedPartition>,
+    /// Where to start reading each, in the same order. Dropped without an answer = don't read (shutting down).
+    pub reply: SyncSender<Vec<i64>>,
+}
+
+/// One partition given to this instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedPartition {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Oldest offset still there.
+    pub low: i64,
+    /// Offset after the newest.
+    pub high: i64,
+}
+
+/// Partitions taken from this instance.
+#[derive(Debug)]
+pub struct Revocation {
+    /// Topic and partition of each.
+    pub partitions: Vec<(Arc<str>, i32)>,
+    /// True = already gone to someone else: don't try to save.
+    pub lost: bool,
+    /// To be answered when the pipeline has let go.
+    pub ack: SyncSender<()>,
+}
+
+/// Messages of one partition, in order, their bytes in one buffer.
+#[derive(Debug)]
+pub struct Batch {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// The messages.
+    pub messages: Vec<RawMessage>,
+    /// What they point into.
+    pub bytes: Vec<u8>,
+}
+
+/// One message: offsets into its batch's bytes.
+#[derive(Clone, Debug)]
+pub struct RawMessage {
+    /// Kafka's offset, or the line's number from 0.
+    pub offset: i64,
+    /// The message's key, where it has one.
+    pub key: Option<Range<usize>>,
+    /// The payload; empty for a tombstone.
+    pub payload: Range<usize>,
+}
+
+impl Batch {
+    /// The payload of a message.
+    pub fn payload(&self, message: &RawMessage) -> &[u8] {
+        &self.bytes[message.payload.clone()]
+    }
+
+    /// The key of a message.
+    pub fn key(&self, message: &RawMessage) -> Option<&[u8]> {
+        message.key.clone().map(|range| &self.bytes[range])
+    }
+}

@@ -1,0 +1,174 @@
+//! The store: SQLite or PostgreSQL behind one type, the same SQL and the same tests for both.
+//!
+//! Every write of a shard names the epoch under which its owner took it; where the epoch has moved on, nothing is
+//! written and the answer is [`StoreError::EpochLost`].
+
+use crate::alert::{Alert, Receiver, State};
+use crate::time::Millis;
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another instance has taken the shard: its former owner must write nothing and let go.
+    #[error("shard {shard} has a newer owner (epoch {held} is over)")]
+    EpochLost {
+        /// The shard.
+        shard: String,
+        /// The epoch that the caller held.
+        held: i64,
+    },
+    /// The store does not answer, or asks to try again: the caller waits and repeats.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// A row that this version cannot read, or a query that the database refuses.
+    #[error("store inconsistent at {place}: {detail}")]
+    Inconsistent {
+        /// Table or query.
+        place: &'static str,
+        /// What was found.
+        detail: String,
+    },
+    /// Migrations are pending, or the database is newer than this program.
+    #[error("{0}")]
+    Migration(String),
+}
+
+/// The engine's state for one partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId {
+    /// Topic, or `file` for a file.
+    pub topic: String,
+    /// Partition number.
+    pub partition: i32,
+}
+
+impl std::fmt::Display for ShardId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A shard as it was stored, and the epoch under which the caller now owns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardLease {
+    /// Names this ownership; one more than the one before.
+    pub epoch: i64,
+    /// Next offset to read; `None` = never checkpointed.
+    pub position: Option<i64>,
+    /// The engine's stored form of the shard itself (stream time, parked events).
+    pub blob: Option<Vec<u8>>,
+}
+
+/// One subject's stored state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectRow {
+    /// `key:ID` or `merchant:ID`.
+    pub id: String,
+    /// Next offset after the last one that the state includes. 0 in a row adopted from another shard.
+    pub current_to: i64,
+    /// When the subject's earliest timer is due.
+    pub next_due: Option<Millis>,
+    /// The engine's versioned stored form.
+    pub blob: Vec<u8>,
+}
+
+/// One key's usage on one day: absolute values, so that writing twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The key.
+    pub key_id: String,
+    /// Days since 1970 (UTC).
+    pub day: i32,
+    /// Accepted requests.
+    pub accepted: i64,
+    /// Refused requests.
+    pub refused: i64,
+    /// First and last event time of the day.
+    pub first_at: Millis,
+    /// Last event time of the day.
+    pub last_at: Millis,
+}
+
+/// One change of a case, as the engine reports it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseChange {
+    /// The record as it stands after the change.
+    pub alert: Alert,
+    /// False = stored and shown, told to nobody (older than `alerts.max_age`, or from before the first start).
+    pub notify: bool,
+    /// The subject is known only from facts, in a shard chosen for want of traffic: where another shard has seen the
+    /// merchant since, the change is void.
+    pub foster: bool,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// A new case.
+    Opened,
+    /// A case was updated (worse, ended, or a finding joined it).
+    Updated,
+    /// Nothing new: the same change is already stored.
+    Known,
+    /// A foster shard's change about a merchant that lives elsewhere.
+    Void,
+}
+
+/// A group of alerts that are told together: one receiver, one merchant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// `receiver/merchant`.
+    pub id: String,
+    /// Who is told.
+    pub receiver: Receiver,
+    /// About whom; empty where no merchant is known.
+    pub merchant_id: String,
+    /// How many notices the group has had.
+    pub revision: i64,
+}
+
+/// A group's alert with what its receiver has been told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupCase {
+    /// The record as it stands.
+    pub alert: Alert,
+    /// Revision and state that the receiver was last told of.
+    pub told: Option<(u32, State)>,
+    /// Name of the first notice about it, which later ones refer to.
+    pub first_notice: Option<String>,
+}
+
+/// What a group's plan decides: one notice, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoticePlan {
+    /// Whole rendered message, as the outbox keeps it (JSON of [`crate::notify::Mail`]).
+    pub mail: crate::notify::Mail,
+    /// The alerts it tells of, with revision and state as told.
+    pub told: Vec<(String, u32, State)>,
+}
+
+/// A notice to be delivered, claimed by the caller until the lease ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Name of the notice: group and revision.
+    pub notice_id: String,
+    /// The message.
+    pub mail: crate::notify::Mail,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// When the notice was made (wall time).
+    pub created_at: Millis,
+}
+
+/// A rejected message in its redacted form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Topic, partition and offset, or file and line.
+    pub place: String,
+    /// The counted class.
+    pub reason: &'static str,
+    /// What was wrong, without content.
+    pub detail: String,
+    /// The message, masked and cut.
+    pub redacted: String,
+}
