@@ -50,7 +50,7 @@ impl Store {
         let pools = if url.starts_with("sqlite:") {
             open_sqlite(url)?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            open_postgres(url, config.max_connections)?
+            open_postgres(url, config.max_connections).await?
         } else {
             return Err(bad_url("expected `sqlite:PATH` or `postgres://USER@HOST:PORT/DATABASE`"));
         };
@@ -111,7 +111,7 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
 
 /// The server ends the transaction of an instance that froze in the middle of one, so that the shard's next owner
 /// does not wait for it.
-fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreError> {
+async fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| bad_url("cannot be read as `postgres://USER@HOST:PORT/DATABASE`"))?;
     let name = options.get_application_name().unwrap_or("keywatch").to_owned();
@@ -123,6 +123,9 @@ fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreError> {
             ("idle_in_transaction_session_timeout", "10s"),
         ])
         .disable_statement_logging();
+    // The pool would try again until its time is over, and then not say why.
+    let first = tokio::time::timeout(WAIT, options.connect()).await;
+    first.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| db::failure("connect", error))?;
     let pool = PgPoolOptions::new()
         .max_connections(max_connections.max(1))
         .acquire_timeout(WAIT)

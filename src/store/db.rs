@@ -17,7 +17,10 @@ const ROWS_PER_STATEMENT: usize = 500;
 #[derive(Clone, Debug)]
 pub(super) enum Pools {
     /// SQLite has one writer, so writers queue here, in order, and not in its busy loop.
-    Sqlite { writer: SqlitePool, reader: SqlitePool },
+    Sqlite {
+        writer: SqlitePool,
+        reader: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -261,7 +264,11 @@ fn is_passing(refusal: &dyn DatabaseError) -> bool {
 }
 
 fn any_of(is_postgres: bool, placeholder: &str) -> String {
-    if is_postgres { format!("= ANY({placeholder})") } else { format!("IN (SELECT value FROM json_each({placeholder}))") }
+    if is_postgres {
+        format!("= ANY({placeholder})")
+    } else {
+        format!("IN (SELECT value FROM json_each({placeholder}))")
+    }
 }
 
 fn sqlite_query<'q>(sql: &'q str, values: Vec<Value<'q>>) -> Query<'q, Sqlite, <Sqlite as Database>::Arguments<'q>> {
@@ -282,10 +289,7 @@ fn postgres_query<'q>(
     })
 }
 
-fn bind<'q, DB: Database>(
-    query: Query<'q, DB, DB::Arguments<'q>>,
-    value: Value<'q>,
-) -> Query<'q, DB, DB::Arguments<'q>>
+fn bind<'q, DB: Database>(query: Query<'q, DB, DB::Arguments<'q>>, value: Value<'q>) -> Query<'q, DB, DB::Arguments<'q>>
 where
     Option<i64>: Encode<'q, DB> + Type<DB>,
     Option<&'q str>: Encode<'q, DB> + Type<DB>,

@@ -18,7 +18,8 @@ impl Store {
 
     /// When the next group is due.
     pub async fn next_group_due(&self) -> Result<Option<Millis>, StoreError> {
-        let row = self.pools.fetch_one("notice_groups", "SELECT MIN(due_at) AS due FROM notice_groups", values![]).await?;
+        let row =
+            self.pools.fetch_one("notice_groups", "SELECT MIN(due_at) AS due FROM notice_groups", values![]).await?;
         row.map_or(Ok(None), |row| row.get("due"))
     }
 
@@ -44,7 +45,8 @@ impl Store {
         let cases = untold_cases(&mut tx, &group).await?;
         let planned = if cases.is_empty() { None } else { plan(&group, &cases) };
         let Some(planned) = planned else {
-            tx.execute("notice_groups", "UPDATE notice_groups SET due_at = NULL WHERE id = $1", values![group_id]).await?;
+            tx.execute("notice_groups", "UPDATE notice_groups SET due_at = NULL WHERE id = $1", values![group_id])
+                .await?;
             tx.commit().await?;
             return Ok(None);
         };

@@ -21,7 +21,8 @@ impl Store {
              ORDER BY next_attempt_at, notice_id LIMIT $2{}",
             tx.for_update_skip_locked()
         );
-        let claim = "UPDATE outbox SET claimed_by = $2, claimed_until = $3, attempts = attempts + 1 WHERE notice_id = $1";
+        let claim =
+            "UPDATE outbox SET claimed_by = $2, claimed_until = $3, attempts = attempts + 1 WHERE notice_id = $1";
         let mut deliveries = Vec::new();
         for row in &tx.fetch("outbox", &due, values![now, limit]).await? {
             let attempts: i64 = row.get("attempts")?;
@@ -98,13 +99,9 @@ impl Store {
     }
 
     /// How many notices were made for a receiver about a merchant since a time.
-    pub async fn mails_since(
-        &self,
-        receiver: Receiver,
-        merchant_id: &str,
-        since: Millis,
-    ) -> Result<i64, StoreError> {
-        let sql = "SELECT COUNT(*) AS n_notices FROM outbox WHERE receiver = $1 AND merchant_id = $2 AND $3 <= created_at";
+    pub async fn mails_since(&self, receiver: Receiver, merchant_id: &str, since: Millis) -> Result<i64, StoreError> {
+        let sql =
+            "SELECT COUNT(*) AS n_notices FROM outbox WHERE receiver = $1 AND merchant_id = $2 AND $3 <= created_at";
         let row = self.pools.fetch_one("outbox", sql, values![receiver.as_str(), merchant_id, since]).await?;
         row.map_or(Ok(0), |row| row.get("n_notices"))
     }

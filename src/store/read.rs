@@ -86,7 +86,8 @@ impl Store {
 
     /// A key's usage, day by day.
     pub async fn usage_of(&self, key_id: &str) -> Result<Vec<UsageRow>, StoreError> {
-        let sql = "SELECT key_id, day, accepted, refused, first_at, last_at FROM usage_days WHERE key_id = $1 ORDER BY day";
+        let sql =
+            "SELECT key_id, day, accepted, refused, first_at, last_at FROM usage_days WHERE key_id = $1 ORDER BY day";
         let mut usage = Vec::new();
         for row in &self.pools.fetch("usage_days", sql, values![key_id]).await? {
             let day: i64 = row.get("day")?;

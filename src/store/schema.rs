@@ -61,7 +61,8 @@ async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
     if tx.is_postgres() {
         tx.execute("schema_migrations", "SELECT pg_advisory_xact_lock($1)", values![POSTGRES_LOCK]).await?;
     }
-    let table = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL)";
+    let table =
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL)";
     tx.execute("schema_migrations", table, values![]).await?;
     let mut applied = Vec::new();
     for row in tx.fetch("schema_migrations", "SELECT version FROM schema_migrations", values![]).await? {

@@ -163,7 +163,8 @@ async fn write_subjects(tx: &mut Tx, shard: &ShardId, rows: &[SubjectRow], now: 
 }
 
 async fn write_usage(tx: &mut Tx, usage: &[UsageRow]) -> Result<(), StoreError> {
-    let rows: BTreeMap<(&str, i32), &UsageRow> = usage.iter().map(|row| ((row.key_id.as_str(), row.day), row)).collect();
+    let rows: BTreeMap<(&str, i32), &UsageRow> =
+        usage.iter().map(|row| ((row.key_id.as_str(), row.day), row)).collect();
     let rows: Vec<&UsageRow> = rows.into_values().collect();
     let ints = |field: fn(&UsageRow) -> i64| Column::Ints(rows.iter().map(|row| Some(field(row))).collect());
     let columns = [
