@@ -113,7 +113,7 @@ async fn record(
         }
         Decision::Open => {
             insert_case(tx, alert, change.notify, now).await?;
-            (alert.clone(), change.notify, Recorded::Opened)
+            (Box::new(alert.clone()), change.notify, Recorded::Opened)
         }
         Decision::Update { record, joins } => {
             let was_told = stored.iter().any(|case| case.alert.alert_id == record.alert_id && case.notify);

@@ -9,7 +9,6 @@ use crate::time::Millis;
 
 impl Store {
     /// Everything known of keys and of merchants, each ordered by ID.
-    #[expect(clippy::type_complexity, reason = "two plain lists")]
     pub async fn load_facts(&self) -> Result<(Vec<(String, KeyFacts)>, Vec<(String, MerchantFacts)>), StoreError> {
         let mut keys = Vec::new();
         for row in &self.pools.fetch("key_facts", "SELECT id, record FROM key_facts ORDER BY id", values![]).await? {

@@ -36,6 +36,9 @@ async fn run(store: &TestStore, name: &str, changes: &[CaseChange], want: &[Reco
     assert_eq!(cases, want_cases, "{name}");
 }
 
+/// Name of the rule, the changes, what becomes of each, and the cases at the end.
+type Line = (&'static str, Vec<CaseChange>, Vec<Recorded>, Vec<&'static str>);
+
 /// Each line of the table has a rule of its own, and so cases of its own.
 fn in_rule(change: &CaseChange, rule: &str) -> CaseChange {
     let mut change = change.clone();
@@ -48,7 +51,7 @@ fn in_rule(change: &CaseChange, rule: &str) -> CaseChange {
 fn changes_meet_stored_cases() {
     let f = |start: i64, revision, severity| told(alert(START + start, revision, severity));
     let r = |start: i64, revision, severity, end: i64| told(resolved(START + start, revision, severity, START + end));
-    let table: Vec<(&str, Vec<CaseChange>, Vec<Recorded>, Vec<&str>)> = vec![
+    let table: Vec<Line> = vec![
         ("opens", vec![f(0, 1, High)], vec![Opened], vec!["firing r1 high 0..-"]),
         ("same again", vec![f(0, 1, High), f(0, 1, High)], vec![Opened, Known], vec!["firing r1 high 0..-"]),
         ("worse", vec![f(0, 1, High), f(0, 2, Critical)], vec![Opened, Updated], vec!["firing r2 critical 0..-"]),

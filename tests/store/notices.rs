@@ -244,3 +244,36 @@ fn two_instances_make_one_notice() {
         assert_eq!(store.count("outbox").await, 1);
     });
 }
+
+#[test]
+fn news_during_a_notice_is_not_lost() {
+    for_each_store(|store| async move {
+        const N_REVISIONS: u32 = 60;
+        store.acquire_shard(&shard(0), "a", NOW).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        let recorder = store.store.clone();
+        tasks.spawn(async move {
+            for revision in 1..=N_REVISIONS {
+                let change = told(Alert { audience: Audience::Both, ..alert(START, revision, High) });
+                recorder.record_changes(&shard(0), 1, &[change], NOW, GROUP_WAIT).await.unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let store = store.store.clone();
+            tasks.spawn(async move {
+                for _ in 0..N_REVISIONS {
+                    for group in ["support/m1", "merchant/m1"] {
+                        store.notify_group(group, NOW, tell).await.unwrap();
+                    }
+                }
+            });
+        }
+        tasks.join_all().await;
+        for group in ["support/m1", "merchant/m1"] {
+            store.notify_group(group, NOW, tell).await.unwrap();
+        }
+        let told = store.sql("SELECT CAST(revision AS TEXT) FROM told").await;
+        assert_eq!(told, [N_REVISIONS.to_string(), N_REVISIONS.to_string()]);
+        assert_eq!(store.count("untold").await, 0);
+    });
+}

@@ -172,3 +172,23 @@ fn errors_keep_the_password_to_themselves() {
         }
     });
 }
+
+#[test]
+fn lost_connections_are_replaced() {
+    for_each_store(|store| async move {
+        if !store.is_postgres() {
+            return;
+        }
+        for _ in 0..3 {
+            let mut pings = tokio::task::JoinSet::new();
+            for _ in 0..8 {
+                let store = store.store.clone();
+                pings.spawn(async move { store.ping().await.unwrap() });
+            }
+            pings.join_all().await;
+            let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            assert!(!store.sql(end).await.is_empty());
+        }
+    });
+}

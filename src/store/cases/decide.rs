@@ -29,7 +29,7 @@ pub(super) enum Decision {
     /// The case with the record's ID changes.
     Update {
         /// The record after the change.
-        record: Alert,
+        record: Box<Alert>,
         /// See [`StoredCase::joins`].
         joins: u32,
     },
@@ -53,7 +53,7 @@ pub(super) fn decide(change: &Alert, stored: &[StoredCase]) -> Decision {
             match open {
                 _ if revision <= own.alert.revision => Decision::Known,
                 Some(open) if own.alert.state == State::Resolved => join(open, change),
-                _ => Decision::Update { record: Alert { revision, ..change.clone() }, joins: own.joins },
+                _ => Decision::Update { record: Box::new(Alert { revision, ..change.clone() }), joins: own.joins },
             }
         }
         (Some(own), State::Resolved) => {
@@ -65,7 +65,7 @@ pub(super) fn decide(change: &Alert, stored: &[StoredCase]) -> Decision {
             if !is_newer {
                 return Decision::Known;
             }
-            Decision::Update { record: Alert { revision, ..change.clone() }, joins: own.joins }
+            Decision::Update { record: Box::new(Alert { revision, ..change.clone() }), joins: own.joins }
         }
         (None, State::Firing) => {
             if let Some(joined) = joined {
@@ -101,8 +101,8 @@ fn join(case: &StoredCase, change: &Alert) -> Decision {
 }
 
 /// The case's identity with the finding's content.
-fn merged(case: &Alert, change: &Alert) -> Alert {
-    Alert {
+fn merged(case: &Alert, change: &Alert) -> Box<Alert> {
+    Box::new(Alert {
         alert_id: case.alert_id.clone(),
         revision: case.revision + 1,
         severity: case.severity.max(change.severity),
@@ -110,7 +110,7 @@ fn merged(case: &Alert, change: &Alert) -> Alert {
         detected_at: case.detected_at,
         audience: if case.audience == change.audience { case.audience } else { Audience::Both },
         ..change.clone()
-    }
+    })
 }
 
 fn spans(case: &Alert, change: &Alert) -> bool {
