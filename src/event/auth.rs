@@ -94,7 +94,7 @@ impl Decoder {
     /// Masked before it is folded: folding could cut a secret into parts that nobody recognises.
     fn path<'a>(&self, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
         let path = fields::string("path", value)?;
-        Ok(path.map(|path| fold_path(fields::without_control(self.masker.mask(path, Depth::Id), &self.masker))))
+        Ok(path.map(|path| fold_path(fields::clean(path, Depth::Id, &self.masker))))
     }
 
     /// Reads what identifies the key. A raw secret, in its own field or as an ID, leaves only fingerprint and hint;
@@ -109,13 +109,12 @@ impl Decoder {
     ) -> Result<KeyFields<'a>, Problem> {
         let mut key = KeyFields { env: fields::env("key_env", &env)?, ..KeyFields::default() };
         key.fingerprint = fields::id("key_fingerprint", fingerprint, &self.masker)?.map(lower_case_hex);
-        key.hint = fields::string("key_hint", hint)?
-            .map(|hint| fields::clean_text(self.masker.tidy_hint(hint), fields::ID_BYTES_MAX, &self.masker));
+        key.hint = fields::hint(hint, &self.masker)?;
         if let Some(raw) = fields::string("api_key", api_key)? {
             self.replace_secret(&raw, &mut key);
         }
         match id {
-            Value::Text(raw) if self.masker.looks_of_key(&raw).is_well_formed => self.replace_secret(&raw, &mut key),
+            Value::Text(raw) if self.masker.is_key(&raw) => self.replace_secret(&raw, &mut key),
             id => key.id = fields::id("key_id", id, &self.masker)?,
         }
         if key.env.is_none() {

@@ -141,7 +141,7 @@ fn kind(value: &Value<'_>) -> Result<FactKind, Problem> {
 /// The old key's ID; a raw secret there becomes the subject that its fingerprint names.
 fn replaced_key(decoder: &Decoder, value: Value<'_>) -> Result<Option<String>, Problem> {
     if let Value::Text(raw) = &value
-        && decoder.masker.looks_of_key(raw).is_well_formed
+        && decoder.masker.is_key(raw)
     {
         return Ok(Some(format!("fp:{}", decoder.fingerprint_of(raw))));
     }

@@ -87,7 +87,7 @@ pub(crate) fn id<'a>(field: &str, value: Value<'a>, masker: &Masker) -> Result<O
     if traits & CONTROL != 0 && text.contains(char::is_control) {
         return Err(Problem::new(RejectReason::WrongType, format!("field `{field}`: has a control character")));
     }
-    Ok(Some(masker.mask(text, Depth::Id)))
+    Ok(Some(masker.mask_with(traits, text, Depth::Id)))
 }
 
 /// A free text: masked, control characters as spaces, then cut to `bytes_max` on a character's boundary.
@@ -104,17 +104,28 @@ pub(crate) fn text<'a>(
 /// As [`text()`], of a text that was read already.
 #[inline]
 pub(crate) fn clean_text<'a>(text: Cow<'a, str>, bytes_max: usize, masker: &Masker) -> Cow<'a, str> {
-    let text = without_control(masker.mask(text, Depth::FreeText), masker);
+    let text = clean(text, Depth::FreeText, masker);
     if text.len() <= bytes_max { text } else { keep(text, |text| &text[..floor_char_boundary(text, bytes_max)]) }
 }
 
-/// Control characters as spaces, so that a text can be logged and mailed.
+/// Masked, and with spaces for control characters, so that it can be logged and mailed.
 #[inline]
-pub(crate) fn without_control<'a>(text: Cow<'a, str>, masker: &Masker) -> Cow<'a, str> {
-    if masker.traits_of(text.as_bytes()) & CONTROL == 0 || !text.contains(char::is_control) {
-        return text;
+pub(crate) fn clean<'a>(text: Cow<'a, str>, depth: Depth, masker: &Masker) -> Cow<'a, str> {
+    let traits = masker.traits_of(text.as_bytes());
+    if traits & CONTROL != 0 && text.contains(char::is_control) {
+        return masker.mask(Cow::Owned(text.replace(char::is_control, " ")), depth);
     }
-    Cow::Owned(text.replace(char::is_control, " "))
+    masker.mask_with(traits, text, depth)
+}
+
+/// A masked form of the key. What is one already passes as it is.
+#[inline]
+pub(crate) fn hint<'a>(value: Value<'a>, masker: &Masker) -> Result<Option<Cow<'a, str>>, Problem> {
+    let Some(hint) = string("key_hint", value)? else { return Ok(None) };
+    if masker.is_hint(hint.as_bytes()) {
+        return Ok(Some(hint));
+    }
+    Ok(Some(clean_text(masker.tidy_hint(hint), ID_BYTES_MAX, masker)))
 }
 
 /// RFC 3339, or whole milliseconds since 1970.

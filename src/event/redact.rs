@@ -53,7 +53,7 @@ pub(crate) struct KeyLooks {
     pub(crate) hint: String,
     /// From the prefix.
     pub(crate) env: Option<Env>,
-    /// A known prefix and enough key characters. Anything else may be another system's secret.
+    /// Of a malformed key nothing else is kept.
     pub(crate) is_well_formed: bool,
 }
 
@@ -107,8 +107,14 @@ impl Masker {
     }
 
     pub(crate) fn mask<'a>(&self, text: Cow<'a, str>, depth: Depth) -> Cow<'a, str> {
-        let needs_a_look = self.traits_of(text.as_bytes()) & !CONTROL != 0
-            || depth == Depth::FreeText && has_long_token(text.as_bytes());
+        self.mask_with(self.traits_of(text.as_bytes()), text, depth)
+    }
+
+    /// Masks a text whose traits are known already.
+    #[inline]
+    pub(crate) fn mask_with<'a>(&self, traits: u8, text: Cow<'a, str>, depth: Depth) -> Cow<'a, str> {
+        let is_free_text = depth == Depth::FreeText;
+        let needs_a_look = traits & !CONTROL != 0 || is_free_text && has_long_token(text.as_bytes());
         if needs_a_look { self.mask_thoroughly(text, depth) } else { text }
     }
 
@@ -143,17 +149,28 @@ impl Masker {
         of_pairs | self.first[last as usize] & self.second[0]
     }
 
+    /// Prefix and secret of a whole key of the gateway's. Anything else may be another system's secret.
+    fn split_key<'k>(&self, key: &'k str) -> Option<(&Prefix, &'k str)> {
+        let (prefix, secret) =
+            self.prefixes.iter().find_map(|prefix| Some((prefix, key.strip_prefix(prefix.text.as_str())?)))?;
+        let is_whole = (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&secret.len()) && secret.bytes().all(is_key_char);
+        is_whole.then_some((prefix, secret))
+    }
+
+    /// Whether the text is a known prefix and enough key characters, and nothing else.
+    pub(crate) fn is_key(&self, text: &str) -> bool {
+        self.split_key(text).is_some()
+    }
+
     /// What may be kept of a raw key.
     pub(crate) fn looks_of_key(&self, key: &str) -> KeyLooks {
-        for prefix in &self.prefixes {
-            let Some(secret) = key.strip_prefix(prefix.text.as_str()) else { continue };
-            if (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&secret.len()) && secret.bytes().all(is_key_char) {
+        match self.split_key(key) {
+            Some((prefix, secret)) => {
                 let hint = hint_of(&prefix.text, secret.as_bytes());
-                return KeyLooks { hint, env: prefix.env, is_well_formed: true };
+                KeyLooks { hint, env: prefix.env, is_well_formed: true }
             }
+            None => KeyLooks { hint: malformed_hint(key), env: None, is_well_formed: false },
         }
-        let characters = key.chars().count();
-        KeyLooks { hint: format!("malformed, {characters} characters"), env: None, is_well_formed: false }
     }
 
     /// The environment that a hint's prefix names.
@@ -163,9 +180,6 @@ impl Masker {
 
     /// A producer's hint as it may be kept: at most four characters of a secret, nothing of a malformed key.
     pub(crate) fn tidy_hint<'a>(&self, hint: Cow<'a, str>) -> Cow<'a, str> {
-        if self.is_hint(hint.as_bytes()) {
-            return hint;
-        }
         let masked = self.mask(hint, Depth::FreeText);
         let has_mark = [MASK, "...", "**"].iter().any(|mark| masked.contains(mark));
         let tail = masked.rsplit(['…', '.', '*']).next().unwrap_or_default();
@@ -175,9 +189,13 @@ impl Masker {
         }
         match self.prefixes.iter().find(|prefix| masked.starts_with(prefix.text.as_str())) {
             Some(prefix) => Cow::Owned(format!("{}{MASK}", prefix.text)),
-            None => Cow::Owned(format!("malformed, {} characters", masked.chars().count())),
+            None => Cow::Owned(malformed_hint(&masked)),
         }
     }
+}
+
+fn malformed_hint(key: &str) -> String {
+    format!("malformed, {} characters", key.chars().count())
 }
 
 /// The key's prefix and, of a long secret, its last four characters: `caibo_live_sk_…9f2c`.
@@ -238,13 +256,16 @@ fn pair_table(prefixes: &[Prefix]) -> ([u8; 256], [u8; 256]) {
     for text in prefixes.iter().map(|p| p.text.as_bytes()).chain(patterns::OTHERS_PREFIX_STEMS) {
         add(PREFIX_END, &text[text.len() - 2..text.len() - 1], &text[text.len() - 1..]);
     }
-    add(JWT, b"y", b"j");
-    add(AWS, b"ks", b"i");
     add(PEM, b"-", b"-");
     add(SCHEME_END, b"rc", b" \t\n\r+:");
     // The last letters of the names in `patterns::NAMES`, and what may stand between a name and its value.
     add(NAME_END, b"yndt\"' \t\r\n", b":=");
     add(ENCODED, b"%\\", b"");
+    // `eyJ`, `AKIA` and `ASIA` are written in one case only.
+    for (bit, firsts, then) in [(JWT, &b"y"[..], b'J'), (AWS, b"KS", b'I')] {
+        firsts.iter().for_each(|byte| first[*byte as usize] |= bit);
+        second[then as usize] |= bit;
+    }
     for byte in (0..0x20).chain([0x7f, 0xC2]) {
         first[byte as usize] |= CONTROL;
     }

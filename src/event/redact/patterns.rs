@@ -100,7 +100,7 @@ impl Masker {
     }
 
     /// Whether the text is a masked key already.
-    pub(super) fn is_hint(&self, text: &[u8]) -> bool {
+    pub(crate) fn is_hint(&self, text: &[u8]) -> bool {
         let own = self.prefixes.iter().map(|prefix| prefix.text.as_str());
         own.chain(OTHERS_PREFIXES).any(|prefix| {
             text.strip_prefix(prefix.as_bytes())
