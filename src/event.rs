@@ -13,6 +13,11 @@ pub mod auth;
 pub mod facts;
 pub mod redact;
 
+mod facts_wire;
+mod fields;
+mod path;
+mod wire;
+
 /// Environment of a key or of the endpoint that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
