@@ -185,7 +185,7 @@ impl<O: Outbox, W: Fn() -> Millis + Send + Sync + 'static> Worker<O, W> {
     async fn until_due(&self) -> Duration {
         match self.outbox.next_delivery_due().await {
             // Never zero: what is due but not ours to claim must not make us spin.
-            Ok(Some(due)) => Duration::from_millis((due - (self.wall)()).max(50) as u64),
+            Ok(Some(due)) => Duration::from_millis((due - (self.wall)()).max(250) as u64),
             Ok(None) | Err(_) => self.settings.poll,
         }
     }

@@ -47,7 +47,7 @@ pub enum Transport {
 }
 
 /// How to reach the SMTP server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Smtp {
     host: String,
     port: u16,
@@ -122,6 +122,12 @@ enum Step {
     Sender,
     Recipient,
     Content,
+}
+
+impl std::fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Smtp").field("place", &self.place()).field("tls", &self.tls).finish_non_exhaustive()
+    }
 }
 
 impl Smtp {

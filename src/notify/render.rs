@@ -9,7 +9,7 @@ use crate::alert::{Alert, Receiver, Severity, State};
 use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::time::Millis;
 
-use clean::{clean, foreign};
+use clean::foreign;
 use doc::Block;
 use when::{Zone, count};
 
@@ -135,7 +135,7 @@ impl<'a> Letter<'a> {
 
     /// The key's name and masked form.
     pub fn key_rows(&self, alert: &Alert) -> Vec<(String, String)> {
-        let hint = alert.key_hint.as_deref().or(self.key_facts(alert).and_then(|key| key.hint.as_deref())).map(|hint| clean(hint, 60));
+        let hint = alert.key_hint.as_deref().or(self.key_facts(alert).and_then(|key| key.hint.as_deref())).map(|hint| foreign(hint, 60));
         let name = self.key_facts(alert).and_then(|key| key.name.as_deref()).map(|name| foreign(name, 60)).filter(|name| !name.is_empty());
         let shown = match (name, hint) {
             (Some(name), Some(hint)) => format!("{hint}, named {name}"),

@@ -66,13 +66,14 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A word for a POSIX shell: people paste our commands, and an identifier may have been chosen by a stranger.
+/// One that is no plain word is quoted, and shown as [`foreign`] text: better a command that finds nothing than a link.
 pub fn shell_word(text: &str) -> String {
     let text = clean(text, 200);
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         text
     } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
+        format!("'{}'", foreign(&text, 200).replace('\'', "'\\''"))
     }
 }
 

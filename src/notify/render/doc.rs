@@ -42,7 +42,9 @@ fn write_text(blocks: &[Block], width: usize, out: &mut String) {
         match block {
             Block::Lead(text) | Block::Para(text) => wrap(text, width, "", "", out),
             Block::Heading(text) => {
-                out.push_str(&text.to_uppercase());
+                out.push_str(text);
+                out.push('\n');
+                out.extend(std::iter::repeat_n('-', text.chars().count().min(width)));
                 out.push('\n');
             }
             Block::Steps(steps) => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::clean::{clean, foreign};
+use super::clean::foreign;
 use super::when::{Zone, duration, number};
 use crate::alert::Alert;
 use crate::time::{Millis, parse_duration, parse_rfc3339};
@@ -45,7 +45,7 @@ impl<'a> Evidence<'a> {
     /// `1 hour`, from a duration in text or milliseconds.
     pub fn window(self) -> Option<String> {
         match self.field("window")? {
-            Value::String(text) => Some(parse_duration(text).map_or_else(|| clean(text, 40), duration)),
+            Value::String(text) => Some(parse_duration(text).map_or_else(|| foreign(text, 40), duration)),
             other => whole(other).map(duration),
         }
     }
@@ -64,7 +64,7 @@ impl<'a> Evidence<'a> {
                 map.get("low").or(map.get("from")).or(map.get("min")),
                 map.get("high").or(map.get("to")).or(map.get("max")),
             ),
-            Value::String(text) => Some(clean(text, 60)).filter(|text| !text.is_empty()),
+            Value::String(text) => Some(foreign(text, 60)).filter(|text| !text.is_empty()),
             other => whole(other).map(number),
         }
     }
@@ -72,7 +72,7 @@ impl<'a> Evidence<'a> {
     /// How rare it is, in words: `about once in 4 years`.
     pub fn odds(self) -> Option<String> {
         match self.field("odds")? {
-            Value::String(text) => Some(clean(text, 60)).filter(|text| !text.is_empty()),
+            Value::String(text) => Some(foreign(text, 60)).filter(|text| !text.is_empty()),
             Value::Number(p) => p
                 .as_f64()
                 .filter(|p| *p > 0.0 && *p < 0.5)
@@ -119,9 +119,13 @@ impl<'a> Evidence<'a> {
     pub fn rows(self, zone: Zone, max: usize) -> (Vec<(String, String)>, usize) {
         const SHOWN_ELSEWHERE: [&str; 2] = ["sources", "known"];
         let Some(map) = self.0.evidence.as_object() else { return (Vec::new(), 0) };
-        let mut rows: Vec<(String, String)> = map
-            .iter()
-            .filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str()))
+        const FIRST: [&str; 9] =
+            ["direction", "observed", "expected", "window", "odds", "accepted", "refused", "first_at", "last_at"];
+        let mut fields: Vec<(&String, &Value)> =
+            map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
+        fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+        let mut rows: Vec<(String, String)> = fields
+            .into_iter()
             .map(|(name, value)| (label(name), self.shown(name, value, zone)))
             .collect();
         let hidden = rows.len().saturating_sub(max);
@@ -152,6 +156,13 @@ impl<'a> Evidence<'a> {
 }
 
 fn label(name: &str) -> String {
+    match name {
+        "expected" => return "Usual".to_owned(),
+        "first_at" => return "First call".to_owned(),
+        "last_at" => return "Last call".to_owned(),
+        "sample_event_ids" => return "Sample events".to_owned(),
+        _ => {}
+    }
     let words = foreign(name, 40).replace('_', " ");
     let mut chars = words.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

@@ -1,7 +1,7 @@
 //! The mail to a merchant: what happened, why it is unusual, when it is nothing, what to do, what we did, the reference.
 
 use super::doc::Block;
-use super::story::{Story, story, subject};
+use super::story::{Story, lower_first, story, subject};
 use super::{Item, Letter};
 use crate::alert::State;
 use crate::notify::render::clean::{clean, foreign};
@@ -40,7 +40,7 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
     out.push(Block::Bullets(
         shown
             .iter()
-            .map(|item| if item.alert.state == State::Resolved { format!("Ended: {}", subject(item.alert)) } else { subject(item.alert) })
+            .map(|item| if item.alert.state == State::Resolved { format!("Ended: {}", lower_first(&subject(item.alert))) } else { subject(item.alert) })
             .collect(),
     ));
     if hidden > 0 {

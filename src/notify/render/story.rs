@@ -1,7 +1,7 @@
 //! What each kind of alert means, in a merchant's words. One table of texts, so that they can be read side by side.
 
 use super::Letter;
-use super::clean::{clean, cut, foreign};
+use super::clean::{cut, foreign};
 use super::evidence::Evidence;
 use super::when::{count, duration, number};
 use crate::alert::{Alert, Kind, State};
@@ -31,7 +31,7 @@ pub struct Story {
 
 /// How a key is named in running text: `live key …9f2c`.
 pub fn key_name(alert: &Alert) -> String {
-    let Some(hint) = alert.key_hint.as_deref().map(|hint| clean(hint, 60)).filter(|hint| !hint.is_empty()) else {
+    let Some(hint) = alert.key_hint.as_deref().map(|hint| foreign(hint, 60)).filter(|hint| !hint.is_empty()) else {
         return match &alert.key_id {
             Some(id) => format!("key {}", cut(&foreign(id, 40), 20)),
             None => "key".to_owned(),
@@ -81,7 +81,7 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
     match alert.kind {
         Kind::NewIp => {
             let (sources, more) = evidence.sources();
-            row("New network", Some(listed(sources, more)).filter(|text| !text.is_empty()));
+            row("Used from", Some(listed(sources, more)).filter(|text| !text.is_empty()));
         }
         Kind::Spike => {
             row("Calls", evidence.count("observed").map(|n| in_window(number(n), &evidence)));
@@ -124,7 +124,7 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             story.why.extend(usual_networks);
             story.why.extend(watched);
             story.why.extend(evidence.odds().map(|odds| format!("For this key, a new network comes {odds}.")));
-            story.nothing = "There is nothing to do if you moved a server, released a new version, or an agency works for you from there.";
+            story.nothing = "There is nothing to do if you moved a server, made a new release, or an agency works there.";
             story.steps = &[
                 "Make a new key in the Control Panel (Profile Settings, API Key).",
                 "Put the new key on your server and check that one payment works.",
@@ -275,4 +275,10 @@ pub fn listed(mut items: Vec<String>, more: usize) -> String {
 pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// With its first letter small.
+pub fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -3,7 +3,7 @@
 use super::clean::{clean, cut, foreign, shell_word};
 use super::doc::Block;
 use super::evidence::Evidence;
-use super::story::{capital, key_name, listed, subject};
+use super::story::{capital, key_name, listed, lower_first, subject};
 use super::when::{count, duration, number};
 use super::{Item, Letter, merchant};
 use crate::alert::{Alert, Audience, State};
@@ -31,11 +31,6 @@ fn plain(text: &str) -> String {
     cut(&text.replace(['[', ']', '(', ')', '<', '>', '{', '}'], ""), 60)
 }
 
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
 /// The blocks of a mail to support.
 pub fn support_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
     let mut out = heads(letter, shown, hidden);
@@ -59,7 +54,7 @@ pub fn operations_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize)
         if shown.len() > 1 {
             out.push(Block::Heading(subject(item.alert)));
         }
-        out.push(Block::Para(format!("Since {}. {}", letter.zone().at(item.alert.starts_at), clean(&item.alert.summary, 300))));
+        out.push(Block::Para(format!("Since {}. {}", letter.zone().at(item.alert.starts_at), foreign(&item.alert.summary, 300))));
         push_commands(item.alert, &mut out);
         push_steps(item.alert, &mut out);
         push_evidence(letter, item.alert, &mut out);
