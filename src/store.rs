@@ -30,6 +30,7 @@ mod read;
 mod rules;
 mod schema;
 mod shards;
+mod sweeps;
 
 /// How long a statement waits for a connection, a lock, or SQLite's other writers.
 const WAIT: Duration = Duration::from_secs(10);

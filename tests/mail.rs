@@ -130,7 +130,12 @@ fn group(receiver: Receiver, revision: i64) -> Group {
     Group { id: format!("{}/m_8127", receiver.as_str()), receiver, merchant_id: "m_8127".into(), revision }
 }
 
-fn decide_with(group: &Group, cases: &[GroupCase], merchant: Option<&MerchantFacts>, told: &[(&str, Severity, Kind)]) -> Option<Decision> {
+fn decide_with(
+    group: &Group,
+    cases: &[GroupCase],
+    merchant: Option<&MerchantFacts>,
+    told: &[(&str, Severity, Kind)],
+) -> Option<Decision> {
     let (keys, support, operations) = (keys(), ["support@caibo.digital".to_owned()], ["ops@caibo.digital".to_owned()]);
     let told_as = told.iter().map(|(id, severity, kind)| ((*id).to_owned(), (*severity, *kind))).collect();
     let ctx = NoticeContext {
@@ -199,9 +204,36 @@ fn plain_words(name: &str, decision: &Decision) {
     let all = format!("{} {}", decision.plan.mail.subject, text.replace('\n', " ")).to_lowercase();
     let words: Vec<&str> = all.split(|c: char| !c.is_alphanumeric()).collect();
     for avoided in [
-        "anomaly", "z-score", "baseline", "threshold", "incident", "ioc", "credential", "credentials", "rotate", "rotated", "rotation",
-        "env", "asn", "cidr", "ua", "malicious", "hacker", "breach", "compromised", "suspicious", "critical", "urgent", "immediately",
-        "dear customer", "verify your account", "click here", "please note", "simply", "score", "blocked",
+        "anomaly",
+        "z-score",
+        "baseline",
+        "threshold",
+        "incident",
+        "ioc",
+        "credential",
+        "credentials",
+        "rotate",
+        "rotated",
+        "rotation",
+        "env",
+        "asn",
+        "cidr",
+        "ua",
+        "malicious",
+        "hacker",
+        "breach",
+        "compromised",
+        "suspicious",
+        "critical",
+        "urgent",
+        "immediately",
+        "dear customer",
+        "verify your account",
+        "click here",
+        "please note",
+        "simply",
+        "score",
+        "blocked",
     ] {
         let found = if avoided.contains([' ', '-']) { all.contains(avoided) } else { words.contains(&avoided) };
         let denied = avoided == "blocked" && all.contains("we blocked nothing");
@@ -213,10 +245,15 @@ fn plain_words(name: &str, decision: &Decision) {
     let headless: Vec<&str> =
         (0..lines.len()).filter(|i| !is_rule(lines.get(*i)) && !is_rule(lines.get(i + 1))).map(|i| lines[i]).collect();
     for paragraph in headless.join("\n").split("\n\n").flat_map(|p| p.split("\n- ")).flat_map(|p| p.split("\n> ")) {
-        if paragraph.starts_with("- ") || paragraph.contains(": ") && !paragraph.contains(". ") || paragraph.starts_with("Its usual") {
+        if paragraph.starts_with("- ")
+            || paragraph.contains(": ") && !paragraph.contains(". ")
+            || paragraph.starts_with("Its usual")
+        {
             continue;
         }
-        for sentence in paragraph.replace('\n', " ").split_inclusive(['.', '?', ';']).filter(|s| s.ends_with(['.', '?'])) {
+        for sentence in
+            paragraph.replace('\n', " ").split_inclusive(['.', '?', ';']).filter(|s| s.ends_with(['.', '?']))
+        {
             assert!(sentence.split_whitespace().count() <= 20, "{name}: {sentence}");
         }
     }
@@ -257,7 +294,8 @@ fn golden_mails_of_every_kind() {
         for receiver in Receiver::ALL {
             let firing = decide(receiver, &[fresh(alert.clone())]);
             golden(&format!("{}_{name}_firing", receiver.as_str()), &firing);
-            let ended = decide_with(&group(receiver, 1), &[resolved(alert.clone())], Some(&facts()), &[]).expect("an end is told");
+            let ended = decide_with(&group(receiver, 1), &[resolved(alert.clone())], Some(&facts()), &[])
+                .expect("an end is told");
             golden(&format!("{}_{name}_resolved", receiver.as_str()), &ended);
             assert_eq!(firing.plan.mail.subject, ended.plan.mail.subject, "one case, one subject");
             assert!(ended.plan.mail.text.starts_with("Ended"), "{}", ended.plan.mail.text);
@@ -265,7 +303,11 @@ fn golden_mails_of_every_kind() {
             if receiver == Receiver::Merchant {
                 plain_words(name, &firing);
                 plain_words(name, &ended);
-                assert_eq!(ended.plan.mail.in_reply_to, Some(firing.plan.mail.message_id.clone()), "the end joins the first mail");
+                assert_eq!(
+                    ended.plan.mail.in_reply_to,
+                    Some(firing.plan.mail.message_id.clone()),
+                    "the end joins the first mail"
+                );
                 let lead: String = firing.plan.mail.text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
                 assert!(lead.chars().count() <= 100, "{name}: {} in `{lead}`", lead.chars().count());
             }
@@ -287,7 +329,8 @@ fn degrades_without_evidence_facts_or_hint() {
         let mut alert = alert(kind, Severity::High, Value::Null);
         (alert.key_hint, alert.source) = (None, None);
         for receiver in Receiver::ALL {
-            let decision = decide_with(&group(receiver, 0), &[fresh(alert.clone())], None, &[]).expect("a notice is due");
+            let decision =
+                decide_with(&group(receiver, 0), &[fresh(alert.clone())], None, &[]).expect("a notice is due");
             if receiver == Receiver::Merchant {
                 plain_words(kind.as_str(), &decision);
                 assert!(decision.plan.mail.text.starts_with("This merchant has no contact address"));
@@ -331,7 +374,11 @@ fn what_does_not_fit_is_counted() {
         assert_eq!(decision.plan.told.len(), 14, "all are told, if only as a number");
         assert!(decision.plan.mail.text.replace('\n', " ").contains("more"), "{}", decision.plan.mail.text);
         if receiver == Receiver::Merchant {
-            assert!(decision.plan.mail.text.replace('\n', " ").contains("4 more things are not shown here."), "{}", decision.plan.mail.text);
+            assert!(
+                decision.plan.mail.text.replace('\n', " ").contains("4 more things are not shown here."),
+                "{}",
+                decision.plan.mail.text
+            );
         }
     }
 }
@@ -346,7 +393,8 @@ fn strangers_text_stays_text() {
         "known": vec![json!({"network": evil, "provider": evil}); 50], "endpoint": evil, "odds": evil, "window": evil, "expected": evil,
         evil.clone(): evil, "sample_event_ids": vec![evil.clone(); 50]});
     (alert.summary, alert.key_id) = (evil.clone(), Some(format!("k'; rm -rf ~; {evil}")));
-    (alert.key_hint, alert.source) = (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
+    (alert.key_hint, alert.source) =
+        (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
     alert.reasons = vec![Reason { kind: Kind::NewIp, score: 0.9, text: evil.clone() }; 50];
     // The rules' own text may name our addresses, but is no markup either.
     alert.runbook = vec![evil.replace("https://", "").replace("evil.example", "evil"); 50];
@@ -398,7 +446,13 @@ fn decides_what_to_tell() {
     let base = one(Kind::NewIp);
     let id = base.alert_id.clone();
     let case = |told: Option<(u32, State)>, revision: u32, severity: Severity, state: State| {
-        let alert = Alert { revision, severity, state, ends_at: (state == State::Resolved).then_some(T0 + HOUR), ..base.clone() };
+        let alert = Alert {
+            revision,
+            severity,
+            state,
+            ends_at: (state == State::Resolved).then_some(T0 + HOUR),
+            ..base.clone()
+        };
         GroupCase { alert, told, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
     };
     let firing = State::Firing;
@@ -430,10 +484,19 @@ fn decides_what_to_tell() {
     // One ends, the other goes on.
     let mut other = case(Some((1, firing)), 1, Warning, firing);
     other.alert.alert_id = "kw-other".into();
-    let got = decide_with(&group(Receiver::Merchant, 1), &[case(Some((1, firing)), 1, Warning, State::Resolved), other], Some(&facts()), &[]);
+    let got = decide_with(
+        &group(Receiver::Merchant, 1),
+        &[case(Some((1, firing)), 1, Warning, State::Resolved), other],
+        Some(&facts()),
+        &[],
+    );
     let got = got.expect("the end is told");
     assert_eq!(got.why, Why::Resolved);
-    assert!(got.plan.mail.text.contains("1 other thing that we told you of before still goes on."), "{}", got.plan.mail.text);
+    assert!(
+        got.plan.mail.text.contains("1 other thing that we told you of before still goes on."),
+        "{}",
+        got.plan.mail.text
+    );
 }
 
 #[test]
@@ -464,7 +527,8 @@ fn old_news_is_one_mail_to_operations() {
         max_alerts: ALERTS_PER_MAIL,
     };
     let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);
-    let mail = plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
+    let mail =
+        plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
     let decision = Decision { why: Why::First, plan: keywatch::store::NoticePlan { mail, told: Vec::new() } };
     lawful(&decision);
     golden("operations_old_news", &decision);
