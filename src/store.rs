@@ -120,7 +120,7 @@ async fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreEr
         .options([
             ("statement_timeout", "60s"),
             ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "5s"),
         ])
         .disable_statement_logging();
     // The pool would try again until its time is over, and then not say why.
