@@ -118,11 +118,7 @@ async fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreEr
     let name = options.get_application_name().unwrap_or("keywatch").to_owned();
     let options = options
         .application_name(&name)
-        .options([
-            ("statement_timeout", "60s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-        ])
+        .options([("statement_timeout", "60s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "5s")])
         .disable_statement_logging();
     // The pool would try again until its time is over, and then not say why.
     let first = tokio::time::timeout(WAIT, options.connect()).await;
