@@ -64,16 +64,14 @@ pub fn operations_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize)
 }
 
 fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
-    let whose = if letter.merchant_id.is_empty() { String::new() } else { format!(" of merchant {}", foreign(letter.merchant_id, 60)) };
+    let whose = if letter.merchant_id.is_empty() { String::new() } else { format!(" for merchant {}", foreign(letter.merchant_id, 60)) };
     if let ([one], 0) = (shown, hidden) {
-        let fact = lower_first(&subject(one.alert));
+        let (fact, severity) = (lower_first(&subject(one.alert)), one.alert.severity.as_str());
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
-            (State::Resolved, Some(end)) => format!("Ended after {}: {fact}{whose}.", duration(end - one.alert.starts_at)),
-            (State::Resolved, None) => format!("Ended: {fact}{whose}."),
-            (State::Firing, _) if one.worse => {
-                format!("Worse, now {}: {fact}{whose}. {}", one.alert.severity.as_str(), to_do(one.alert))
-            }
-            (State::Firing, _) => format!("{}: {fact}{whose}. {}", capital(one.alert.severity.as_str()), to_do(one.alert)),
+            (State::Resolved, Some(end)) => format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at)),
+            (State::Resolved, None) => format!("Ended{whose}: {fact}."),
+            (State::Firing, _) if one.worse => format!("Worse, now {severity}{whose}: {fact}. {}", to_do(one.alert)),
+            (State::Firing, _) => format!("{}{whose}: {fact}. {}", capital(severity), to_do(one.alert)),
         })];
     }
     let ended = shown.iter().filter(|item| item.alert.state == State::Resolved).count();
@@ -203,7 +201,7 @@ fn push_end(letter: &Letter<'_>, out: &mut Vec<Block>) {
     }
     out.push(Block::Facts(vec![
         ("Written".to_owned(), letter.zone().at(letter.now)),
-        ("Times are those of".to_owned(), letter.zone().name().to_owned()),
+        ("Time zone".to_owned(), letter.zone().name().to_owned()),
         ("About".to_owned(), key_line(letter)),
     ]));
 }

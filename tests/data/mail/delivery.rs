@@ -180,7 +180,7 @@ async fn a_retry_sends_the_same_bytes() {
     Date: Mon, 23 Nov 2026 08:00:00 +0000
     From: keywatch@caibo.digital
     Reply-To: support@caibo.digital
-    Subject: Live key =?utf-8?b?4oCm?=9f2c used from a new network
+    Subject: Live key =?utf-8?b?4oCmOWYyYw==?= used from a new network
     Auto-Submitted: auto-generated
     To: owner@acme.example, dev@acme.example
     MIME-Version: 1.0
