@@ -126,7 +126,10 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
                 text,
                 html,
             },
-            told: due.iter().map(|(case, _)| (case.alert.alert_id.clone(), case.alert.revision, case.alert.state)).collect(),
+            told: due
+                .iter()
+                .map(|(case, _)| (case.alert.alert_id.clone(), case.alert.revision, case.alert.state))
+                .collect(),
         },
     })
 }
@@ -135,7 +138,14 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
 pub fn plan_old_news(old: &OldNews, ctx: &NoticeContext<'_>, now: Millis) -> Mail {
     let Content { subject, text, html } = render_operations_summary(old, now);
     let name = format!("old-news/{}/{}/{}", old.oldest, old.newest, old.count);
-    Mail { message_id: message_id(&name, ctx.from), in_reply_to: None, to: ctx.operations.to_vec(), subject, text, html }
+    Mail {
+        message_id: message_id(&name, ctx.from),
+        in_reply_to: None,
+        to: ctx.operations.to_vec(),
+        subject,
+        text,
+        html,
+    }
 }
 
 /// Name of the group's next notice: group and revision.
@@ -160,7 +170,10 @@ fn tell(case: &GroupCase, ctx: &NoticeContext<'_>) -> Tell {
         (Some((_, State::Firing)), State::Resolved) => Tell::Ended,
         (Some((revision, State::Firing)), State::Firing) => {
             let worse = alert.revision > revision
-                && ctx.told_as.get(&alert.alert_id).is_none_or(|&(severity, kind)| alert.severity > severity || alert.kind != kind);
+                && ctx
+                    .told_as
+                    .get(&alert.alert_id)
+                    .is_none_or(|&(severity, kind)| alert.severity > severity || alert.kind != kind);
             if worse { Tell::Worse } else { Tell::Nothing }
         }
     }

@@ -124,10 +124,8 @@ impl<'a> Evidence<'a> {
         let mut fields: Vec<(&String, &Value)> =
             map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
         fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
-        let mut rows: Vec<(String, String)> = fields
-            .into_iter()
-            .map(|(name, value)| (label(name), self.shown(name, value, zone)))
-            .collect();
+        let mut rows: Vec<(String, String)> =
+            fields.into_iter().map(|(name, value)| (label(name), self.shown(name, value, zone))).collect();
         let hidden = rows.len().saturating_sub(max);
         rows.truncate(max);
         (rows, hidden)
@@ -138,15 +136,20 @@ impl<'a> Evidence<'a> {
             "expected" => self.expected(),
             "window" => self.window(),
             "odds" => self.odds(),
-            _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => self.time(name).map(|at| zone.at(at)),
+            _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => {
+                self.time(name).map(|at| zone.at(at))
+            }
             _ => None,
         };
         special.unwrap_or_else(|| match value {
             Value::String(text) => foreign(text, FOREIGN_MAX),
             Value::Number(_) => whole(value).map_or_else(|| value.to_string(), number),
             Value::Array(items) if items.iter().all(|item| item.is_string() || item.is_number()) => {
-                let shown: Vec<String> =
-                    items.iter().take(5).map(|item| item.as_str().map_or_else(|| item.to_string(), |text| foreign(text, 60))).collect();
+                let shown: Vec<String> = items
+                    .iter()
+                    .take(5)
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), |text| foreign(text, 60)))
+                    .collect();
                 let more = items.len().saturating_sub(5);
                 if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
             }
