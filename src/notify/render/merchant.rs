@@ -112,7 +112,7 @@ fn push_reference(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &
     let mut rows = vec![("Reference".to_owned(), references.join(", "))];
     rows.push(("Merchant".to_owned(), letter.merchant_name()));
     rows.push(("Written".to_owned(), letter.zone().at(letter.now)));
-    rows.push(("Times are those of".to_owned(), letter.zone().name().to_owned()));
+    rows.push(("Time zone".to_owned(), letter.zone().name().to_owned()));
     out.push(Block::Facts(rows));
     if hidden > 0 && shown.len() == 1 {
         out.push(Block::Para(hidden_line(hidden)));

@@ -184,7 +184,8 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             } else {
                 format!("Your replaced {key} is still being sent. Those calls are refused. Put the new key there.")
             };
-            story.why.push("You replaced this key. A server that still sends it stops working with it.".to_owned());
+            story.why.push("You replaced this key, and a server still sends it.".to_owned());
+            story.why.push(if works { "Its calls fail when the old key stops." } else { "Its calls fail." }.to_owned());
             story.nothing = "There is nothing to do if that server is no longer needed.";
             story.steps = &[
                 "Find the servers named above.",
@@ -192,7 +193,7 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
                 "Make one call and check that it is accepted.",
             ];
             story.did = if works {
-                "We blocked nothing. The old key works until it stops."
+                "We blocked nothing. Both keys work until the old one stops."
             } else {
                 "We refuse calls with the replaced key. Your new key works."
             };

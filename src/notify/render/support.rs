@@ -54,13 +54,15 @@ pub fn operations_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize)
         if shown.len() > 1 {
             out.push(Block::Heading(subject(item.alert)));
         }
-        out.push(Block::Para(format!(
-            "Since {}. {}",
-            letter.zone().at(item.alert.starts_at),
-            foreign(&item.alert.summary, 300)
-        )));
+        let start = letter.zone().at(item.alert.starts_at);
+        let when = match item.alert.ends_at {
+            Some(end) => format!("From {start} to {}.", letter.zone().at(end)),
+            None => format!("Since {start}."),
+        };
+        out.push(Block::Para(when));
         push_commands(item.alert, &mut out);
         push_steps(item.alert, &mut out);
+        out.push(Block::Para(foreign(&item.alert.summary, 300)));
         push_evidence(letter, item.alert, &mut out);
     }
     push_end(letter, &mut out);
@@ -71,21 +73,17 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
     let whose = if letter.merchant_id.is_empty() {
         String::new()
     } else {
-        format!(" of merchant {}", foreign(letter.merchant_id, 60))
+        format!(" for merchant {}", foreign(letter.merchant_id, 60))
     };
     if let ([one], 0) = (shown, hidden) {
-        let fact = lower_first(&subject(one.alert));
+        let (fact, severity) = (lower_first(&subject(one.alert)), one.alert.severity.as_str());
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
             (State::Resolved, Some(end)) => {
-                format!("Ended after {}: {fact}{whose}.", duration(end - one.alert.starts_at))
+                format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at))
             }
-            (State::Resolved, None) => format!("Ended: {fact}{whose}."),
-            (State::Firing, _) if one.worse => {
-                format!("Worse, now {}: {fact}{whose}. {}", one.alert.severity.as_str(), to_do(one.alert))
-            }
-            (State::Firing, _) => {
-                format!("{}: {fact}{whose}. {}", capital(one.alert.severity.as_str()), to_do(one.alert))
-            }
+            (State::Resolved, None) => format!("Ended{whose}: {fact}."),
+            (State::Firing, _) if one.worse => format!("Worse, now {severity}{whose}: {fact}. {}", to_do(one.alert)),
+            (State::Firing, _) => format!("{}{whose}: {fact}. {}", capital(severity), to_do(one.alert)),
         })];
     }
     let ended = shown.iter().filter(|item| item.alert.state == State::Resolved).count();
@@ -237,7 +235,7 @@ fn push_end(letter: &Letter<'_>, out: &mut Vec<Block>) {
     }
     out.push(Block::Facts(vec![
         ("Written".to_owned(), letter.zone().at(letter.now)),
-        ("Times are those of".to_owned(), letter.zone().name().to_owned()),
+        ("Time zone".to_owned(), letter.zone().name().to_owned()),
         ("About".to_owned(), key_line(letter)),
     ]));
 }
