@@ -189,8 +189,13 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for metrics.
-    pub const ALL: [RejectReason; 5] =
-        [RejectReason::NotJson, RejectReason::NoTime, RejectReason::WrongType, RejectReason::TooLarge, RejectReason::Incomplete];
+    pub const ALL: [RejectReason; 5] = [
+        RejectReason::NotJson,
+        RejectReason::NoTime,
+        RejectReason::WrongType,
+        RejectReason::TooLarge,
+        RejectReason::Incomplete,
+    ];
 
     /// The word used in metrics and in the dead-letter table.
     pub fn as_str(self) -> &'static str {
