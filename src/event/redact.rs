@@ -181,16 +181,14 @@ impl Masker {
     /// A producer's hint as it may be kept: at most four characters of a secret, nothing of a malformed key.
     pub(crate) fn tidy_hint<'a>(&self, hint: Cow<'a, str>) -> Cow<'a, str> {
         let masked = self.mask(hint, Depth::FreeText);
+        let known = self.prefixes.iter().find(|prefix| masked.starts_with(prefix.text.as_str()));
         let has_mark = [MASK, "...", "**"].iter().any(|mark| masked.contains(mark));
         let tail = masked.rsplit(['…', '.', '*']).next().unwrap_or_default();
-        let is_description = masked.contains(' ');
-        if is_description || masked.len() <= 8 || has_mark && tail.len() <= 8 {
+        let shows_little = masked.len() <= 8 || has_mark && tail.len() <= 8 && !masked.contains("……");
+        if shows_little || known.is_none() && masked.contains(' ') {
             return masked;
         }
-        match self.prefixes.iter().find(|prefix| masked.starts_with(prefix.text.as_str())) {
-            Some(prefix) => Cow::Owned(format!("{}{MASK}", prefix.text)),
-            None => Cow::Owned(malformed_hint(&masked)),
-        }
+        Cow::Owned(known.map_or_else(|| malformed_hint(&masked), |prefix| format!("{}{MASK}", prefix.text)))
     }
 }
 

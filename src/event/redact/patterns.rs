@@ -214,7 +214,7 @@ fn pem_at(text: &[u8], at: usize) -> Option<Secret> {
         }
         None => rest.len(),
     };
-    Some(Secret { start: at, end: at + end, replacement: "[private key]".to_owned() })
+    Some(Secret { start: at, end: at + end, replacement: MASK.to_owned() })
 }
 
 /// Where the value begins that follows a name: behind an optional quote, a `:` or `=`, and another quote.
