@@ -1,4 +1,15 @@
 //! The pure core: events, facts and rules in; findings, states and timers out. It has no clock and cannot fail.
+//!
+//! Read `shard` first, then one detector, then `case`.
 
+pub mod baseline;
+pub mod case;
+pub mod clock;
+pub mod dedup;
 pub mod detect;
+pub mod intake;
 pub mod params;
+pub mod shard;
+pub mod snapshot;
+pub mod source;
+pub mod subject;

@@ -13,6 +13,11 @@ pub mod auth;
 pub mod facts;
 pub mod redact;
 
+mod facts_wire;
+mod fields;
+mod path;
+mod wire;
+
 /// Environment of a key or of the endpoint that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -184,8 +189,13 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for metrics.
-    pub const ALL: [RejectReason; 5] =
-        [RejectReason::NotJson, RejectReason::NoTime, RejectReason::WrongType, RejectReason::TooLarge, RejectReason::Incomplete];
+    pub const ALL: [RejectReason; 5] = [
+        RejectReason::NotJson,
+        RejectReason::NoTime,
+        RejectReason::WrongType,
+        RejectReason::TooLarge,
+        RejectReason::Incomplete,
+    ];
 
     /// The word used in metrics and in the dead-letter table.
     pub fn as_str(self) -> &'static str {

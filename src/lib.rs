@@ -3,14 +3,14 @@
 //! Read in this order: [`event`] (what comes in), [`engine`] (the pure core), [`pipeline`] (the shell around it),
 //! [`store`], [`notify`]. `ARCHITECTURE.md` has the picture and the laws.
 
-pub mod time;
 pub mod alert;
-pub mod event;
-pub mod engine;
-pub mod rules;
-pub mod yaml;
-pub mod config;
 pub mod alerting;
+pub mod config;
+pub mod engine;
+pub mod event;
 pub mod notify;
-pub mod store;
+pub mod rules;
 pub mod source;
+pub mod store;
+pub mod time;
+pub mod yaml;

@@ -3,8 +3,141 @@
 //! Every write of a shard names the epoch under which its owner took it; where the epoch has moved on, nothing is
 //! written and the answer is [`StoreError::EpochLost`].
 
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
 use crate::alert::{Alert, Receiver, State};
+use crate::config::StoreConfig;
 use crate::time::Millis;
+
+use db::Pools;
+
+pub use journal::StoredDeadLetter;
+pub use read::{AlertFilter, OutboxView};
+pub use rules::StoredRules;
+
+mod cases;
+mod db;
+mod facts;
+mod groups;
+mod journal;
+mod outbox;
+mod read;
+mod rules;
+mod schema;
+mod shards;
+
+/// How long a statement waits for a connection, a lock, or SQLite's other writers.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Readers of an SQLite file beside its one writer.
+const SQLITE_READERS: u32 = 4;
+
+/// The database. Cheap to clone: clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pools: Pools,
+}
+
+impl Store {
+    /// Connects and asks for one answer. Leaves the schema alone: see [`Store::migrate`].
+    pub async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
+        let url = config.url.reveal();
+        let pools = if url.starts_with("sqlite:") {
+            open_sqlite(url)?
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            open_postgres(url, config.max_connections).await?
+        } else {
+            return Err(bad_url("expected `sqlite:PATH` or `postgres://USER@HOST:PORT/DATABASE`"));
+        };
+        let store = Store { pools };
+        // The writer comes first: it makes the file.
+        drop(store.pools.begin().await?);
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pools.fetch("ping", "SELECT 1", Vec::new()).await.map(|_| ())
+    }
+
+    /// Closes every connection; SQLite's log is then folded into its file.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, reader } => {
+                reader.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// In WAL mode with `synchronous = NORMAL` a committed row survives the process. A power cut can take the newest
+/// commits, but never part of one: positions, cases and told notices go back together, the stream is read again
+/// from there, and what is told again carries the same `Message-ID`.
+fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|_| bad_url("cannot be read as `sqlite:PATH`"))?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(WAIT)
+        .foreign_keys(true)
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging();
+    let pool = |n_connections| {
+        SqlitePoolOptions::new()
+            .max_connections(n_connections)
+            .acquire_timeout(WAIT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        // The database lives as long as its only connection.
+        let only = pool(1).connect_lazy_with(options);
+        return Ok(Pools::Sqlite { writer: only.clone(), reader: only });
+    }
+    Ok(Pools::Sqlite {
+        writer: pool(1).connect_lazy_with(options.clone()),
+        reader: pool(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "ON")),
+    })
+}
+
+/// The server ends the transaction of an instance that froze in the middle of one, so that the shard's next owner
+/// does not wait for it.
+async fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| bad_url("cannot be read as `postgres://USER@HOST:PORT/DATABASE`"))?;
+    let name = options.get_application_name().unwrap_or("keywatch").to_owned();
+    let options = options
+        .application_name(&name)
+        .options([
+            ("statement_timeout", "60s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "10s"),
+        ])
+        .disable_statement_logging();
+    // The pool would try again until its time is over, and then not say why.
+    let first = tokio::time::timeout(WAIT, options.connect()).await;
+    first.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| db::failure("connect", error))?;
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections.max(1))
+        .acquire_timeout(WAIT)
+        .test_before_acquire(true)
+        .connect_lazy_with(options);
+    Ok(Pools::Postgres(pool))
+}
+
+/// Says nothing of the URL itself, which may carry a password.
+fn bad_url(detail: &str) -> StoreError {
+    StoreError::Inconsistent { place: "store.url", detail: detail.into() }
+}
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]

@@ -19,9 +19,7 @@ pub const RANGE: std::ops::Range<Millis> = 0..253_402_300_800_000;
 
 /// RFC 3339 in UTC with milliseconds, as alert records carry it: `2026-11-23T08:00:00.000Z`.
 pub fn rfc3339(at: Millis) -> String {
-    DateTime::<Utc>::from_timestamp_millis(at)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Parses RFC 3339 with any offset. `None` where the text is no time stamp or lies outside [`RANGE`].
@@ -35,7 +33,14 @@ pub fn parse_rfc3339(text: &str) -> Option<Millis> {
 
 /// The form nearly every producer sends, `YYYY-MM-DDTHH:MM:SS[.fff…]Z`, without the general parser's cost.
 fn parse_fixed_utc(b: &[u8]) -> Option<Millis> {
-    if b.len() < 20 || b[b.len() - 1] != b'Z' || b[4] != b'-' || b[7] != b'-' || b[10] != b'T' || b[13] != b':' || b[16] != b':' {
+    if b.len() < 20
+        || b[b.len() - 1] != b'Z'
+        || b[4] != b'-'
+        || b[7] != b'-'
+        || b[10] != b'T'
+        || b[13] != b':'
+        || b[16] != b':'
+    {
         return None;
     }
     let n = |at: usize, len: usize| -> Option<i64> {
@@ -128,9 +133,15 @@ mod tests {
 
     #[test]
     fn durations_round_trip() {
-        for (text, want) in
-            [("5m", Some(5 * MINUTE)), ("90d", Some(90 * DAY)), ("1h30m", Some(90 * MINUTE)), ("250ms", Some(250)), ("5", None), ("m", None), ("5 m", None)]
-        {
+        for (text, want) in [
+            ("5m", Some(5 * MINUTE)),
+            ("90d", Some(90 * DAY)),
+            ("1h30m", Some(90 * MINUTE)),
+            ("250ms", Some(250)),
+            ("5", None),
+            ("m", None),
+            ("5 m", None),
+        ] {
             assert_eq!(parse_duration(text), want, "{text}");
             if let Some(millis) = want {
                 assert_eq!(duration_text(millis), text);

@@ -1,10 +1,27 @@
 //! Detectors: what each kind looks at. To add one: a file here, a line in [`SPECS`], a rule, a test.
+//!
+//! A detector is pure and has no state of its own: it sees an event together with what is remembered of the key, and
+//! says whether this is a sign. Opening, joining and ending cases is the shard's business (`engine::case`).
 
-use crate::alert::Kind;
+use crate::alert::{Kind, Severity, Source};
+use crate::engine::baseline::networks::Network;
+use crate::engine::baseline::rates::Window;
 use crate::engine::params::{ParamSpec, Params};
+use crate::engine::subject::{KeyFeatures, MerchantFeatures};
+use crate::event::facts::KeyFacts;
+use crate::event::{AuthEvent, Env, Outcome};
+use crate::time::Millis;
 
-/// What a compiled rule runs.
-pub trait Detector: std::fmt::Debug + Send + Sync {}
+pub mod env_mismatch;
+pub mod new_ip;
+pub mod revoked_key_use;
+pub mod rotated_key_use;
+pub mod spike;
+pub mod stale_key;
+
+/// Every detector.
+pub const SPECS: &[DetectorSpec] =
+    &[new_ip::SPEC, env_mismatch::SPEC, rotated_key_use::SPEC, revoked_key_use::SPEC, stale_key::SPEC, spike::SPEC];
 
 /// A detector as rules and the reference see it.
 pub struct DetectorSpec {
@@ -18,5 +35,131 @@ pub struct DetectorSpec {
     pub build: fn(&Params) -> Box<dyn Detector>,
 }
 
-/// Every detector.
-pub const SPECS: &[DetectorSpec] = &[];
+/// What a compiled rule runs.
+pub trait Detector: std::fmt::Debug + Send + Sync {
+    /// Judges one event. Late events are shown only to detectors that need no window.
+    fn on_event(&self, sight: &Sight<'_>) -> Verdict {
+        let _ = sight;
+        Verdict::Nothing
+    }
+
+    /// Whether it needs a window of recent counts: late events are kept from it.
+    fn needs_window(&self) -> bool {
+        false
+    }
+
+    /// The odds that [`Sight::windows`] is worked out for.
+    fn window_odds(&self) -> Option<f64> {
+        None
+    }
+
+    /// When it wants to look at the key though nothing happens; `None` = never. `open` = its case is open.
+    fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
+        let _ = (still, open);
+        None
+    }
+
+    /// Judges the key as of `at`, the time that [`Detector::due`] named.
+    fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
+        let _ = (at, still, open);
+        Verdict::Nothing
+    }
+}
+
+/// What a detector sees of one event. The features are those before the event, but for the counts.
+#[derive(Debug)]
+pub struct Sight<'a> {
+    /// The event.
+    pub event: &'a AuthEvent<'a>,
+    /// The key's environment, from the facts or the events.
+    pub key_env: Option<Env>,
+    /// What is known of the key from facts.
+    pub facts: Option<&'a KeyFacts>,
+    /// What the key has shown.
+    pub key: &'a KeyFeatures,
+    /// What the merchant's keys have shown together.
+    pub merchant: &'a MerchantFeatures,
+    /// The event's network.
+    pub network: Option<Network>,
+    /// The newest windows with the limits for [`Detector::window_odds`]; `None` for refused or late events.
+    pub windows: Option<[Window; 2]>,
+}
+
+impl Sight<'_> {
+    /// Whether the call was accepted.
+    pub fn accepted(&self) -> bool {
+        self.event.outcome == Outcome::Ok
+    }
+
+    /// The source, as alerts name it.
+    pub fn source(&self) -> Option<Source> {
+        let address = self.event.source_ip?;
+        Some(Source { address: address.to_string(), network: Network::of(address).to_string() })
+    }
+}
+
+/// What a detector sees when nothing happens.
+#[derive(Debug)]
+pub struct Still<'a> {
+    /// What is known of the key from facts.
+    pub facts: Option<&'a KeyFacts>,
+    /// What the key has shown.
+    pub key: &'a KeyFeatures,
+    /// Since when the stream has been watched: the first full day (UTC) of the partition.
+    pub watched_since: Option<Millis>,
+}
+
+/// A detector's answer.
+#[derive(Debug)]
+pub enum Verdict {
+    /// No sign.
+    Nothing,
+    /// A sign: opens a case, or joins the open one of the same part.
+    Sign(Box<Sign>),
+    /// The open case ends.
+    End(Millis),
+}
+
+/// One sign of something.
+#[derive(Clone, Debug)]
+pub struct Sign {
+    /// Which part of the key it is about (network, direction); empty = the whole key.
+    pub part: String,
+    /// When the episode began, if this sign opens it.
+    pub starts_at: Millis,
+    /// The case goes on for [`Sign::quiet`] after this.
+    pub last_at: Millis,
+    /// How long without a further sign ends the case; `None` = the detector ends it.
+    pub quiet: Option<Millis>,
+    /// How much worse (or milder) than the rule's severity it is.
+    pub severity: Weight,
+    /// How strong, 0 to 1.
+    pub score: f64,
+    /// One line in plain words.
+    pub summary: String,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Who is to blame, where it is one source.
+    pub source: Option<Source>,
+    /// What the detector adds to the evidence.
+    pub evidence: Vec<(&'static str, serde_json::Value)>,
+}
+
+/// A sign's weight against the rule's own severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As the rule says.
+    AsTheRule,
+    /// At least this.
+    AtLeast(Severity),
+}
+
+impl Weight {
+    /// The severity that results.
+    pub fn apply(self, rule: Severity) -> Severity {
+        match self {
+            Weight::AsTheRule => rule,
+            Weight::AtLeast(least) => rule.max(least),
+        }
+    }
+}

@@ -290,7 +290,9 @@ fn key_part(fact: &Fact) -> KeyFacts {
         env: fact.key_env,
         hint: fact.key_hint.clone(),
         name: fact.name.clone(),
-        created_at: fact.created_at.or(matches!(fact.kind, FactKind::KeyCreated | FactKind::KeyRegenerated).then_some(fact.ts)),
+        created_at: fact
+            .created_at
+            .or(matches!(fact.kind, FactKind::KeyCreated | FactKind::KeyRegenerated).then_some(fact.ts)),
         replaces: fact.replaces.clone(),
         replaced_at: None,
         replaced_by: None,
@@ -330,7 +332,9 @@ fn merge_key(known: &mut KeyFacts, new: KeyFacts) {
     earliest(&mut known.revoked_at, new.revoked_at);
     earliest(&mut known.exposed_at, new.exposed_at);
     // The newest regeneration rules: its grace replaces the one before.
-    if new.replaced_at > known.replaced_at || (new.replaced_at == known.replaced_at && new.grace_until > known.grace_until) {
+    if new.replaced_at > known.replaced_at
+        || (new.replaced_at == known.replaced_at && new.grace_until > known.grace_until)
+    {
         known.replaced_at = new.replaced_at;
         known.replaced_by = new.replaced_by;
         known.grace_until = new.grace_until;

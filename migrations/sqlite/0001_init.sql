@@ -1,0 +1,163 @@
+-- The same tables as in ../postgres, in SQLite's words.
+
+CREATE TABLE meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE shards (
+    topic      TEXT    NOT NULL,
+    partition  INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    owner      TEXT    NOT NULL,
+    position   INTEGER,
+    blob       BLOB,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)
+) STRICT;
+
+CREATE TABLE subjects (
+    topic      TEXT    NOT NULL,
+    partition  INTEGER NOT NULL,
+    id         TEXT    NOT NULL,
+    current_to INTEGER NOT NULL,
+    next_due   INTEGER,
+    blob       BLOB    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition, id)
+) STRICT;
+CREATE INDEX subjects_by_due ON subjects (topic, partition, next_due, id) WHERE next_due IS NOT NULL;
+CREATE INDEX subjects_by_id ON subjects (id);
+
+CREATE TABLE usage_days (
+    key_id   TEXT    NOT NULL,
+    day      INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    refused  INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    PRIMARY KEY (key_id, day)
+) STRICT;
+
+CREATE TABLE homes (
+    merchant_id TEXT    NOT NULL PRIMARY KEY,
+    topic       TEXT    NOT NULL,
+    partition   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE cases (
+    alert_id    TEXT    NOT NULL PRIMARY KEY,
+    rule        TEXT    NOT NULL,
+    subject     TEXT    NOT NULL,
+    revision    INTEGER NOT NULL,
+    -- How many of the revisions were made by findings that joined, not by the engine's own counting.
+    joins       INTEGER NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('firing', 'resolved')),
+    starts_at   INTEGER NOT NULL,
+    ends_at     INTEGER,
+    detected_at INTEGER NOT NULL,
+    merchant_id TEXT,
+    key_id      TEXT,
+    notify      INTEGER NOT NULL,
+    record      TEXT    NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX cases_one_open ON cases (rule, subject) WHERE state = 'firing';
+CREATE INDEX cases_by_subject ON cases (rule, subject, starts_at);
+CREATE INDEX cases_by_time ON cases (detected_at, alert_id);
+CREATE INDEX cases_by_merchant ON cases (merchant_id, detected_at, alert_id);
+CREATE INDEX cases_by_key ON cases (key_id, detected_at, alert_id);
+
+CREATE TABLE case_events (
+    alert_id TEXT    NOT NULL REFERENCES cases (alert_id) ON DELETE CASCADE,
+    revision INTEGER NOT NULL,
+    state    TEXT    NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (alert_id, revision, state)
+) STRICT;
+
+-- Findings with an ID of their own that became part of another case.
+CREATE TABLE joined_findings (
+    alert_id TEXT NOT NULL PRIMARY KEY,
+    case_id  TEXT NOT NULL REFERENCES cases (alert_id) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE notice_groups (
+    id          TEXT    NOT NULL PRIMARY KEY,
+    receiver    TEXT    NOT NULL,
+    merchant_id TEXT    NOT NULL,
+    revision    INTEGER NOT NULL,
+    due_at      INTEGER
+) STRICT;
+CREATE INDEX notice_groups_by_due ON notice_groups (due_at, id) WHERE due_at IS NOT NULL;
+
+-- What a group has yet to tell: a row for each case that changed since its receiver last heard of it.
+CREATE TABLE untold (
+    group_id TEXT NOT NULL,
+    alert_id TEXT NOT NULL REFERENCES cases (alert_id) ON DELETE CASCADE,
+    PRIMARY KEY (group_id, alert_id)
+) STRICT;
+
+CREATE TABLE told (
+    alert_id     TEXT    NOT NULL REFERENCES cases (alert_id) ON DELETE CASCADE,
+    receiver     TEXT    NOT NULL,
+    revision     INTEGER NOT NULL,
+    state        TEXT    NOT NULL,
+    notice_id    TEXT    NOT NULL,
+    first_notice TEXT    NOT NULL,
+    PRIMARY KEY (alert_id, receiver)
+) STRICT;
+
+CREATE TABLE outbox (
+    notice_id       TEXT    NOT NULL PRIMARY KEY,
+    receiver        TEXT    NOT NULL,
+    merchant_id     TEXT    NOT NULL,
+    mail            TEXT    NOT NULL,
+    status          TEXT    NOT NULL CHECK (status IN ('pending', 'sent', 'failed')),
+    attempts        INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    claimed_by      TEXT,
+    claimed_until   INTEGER,
+    created_at      INTEGER NOT NULL,
+    finished_at     INTEGER,
+    detail          TEXT
+) STRICT;
+CREATE INDEX outbox_pending ON outbox (next_attempt_at, notice_id) WHERE status = 'pending';
+CREATE INDEX outbox_by_receiver ON outbox (receiver, merchant_id, created_at);
+CREATE INDEX outbox_by_time ON outbox (created_at, notice_id);
+
+CREATE TABLE key_facts (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    as_of      INTEGER NOT NULL,
+    record     TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE merchant_facts (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    as_of      INTEGER NOT NULL,
+    record     TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE rule_versions (
+    version TEXT NOT NULL PRIMARY KEY,
+    files   TEXT NOT NULL
+) STRICT;
+
+-- The last row names the version in force.
+CREATE TABLE rule_adoptions (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    version    TEXT    NOT NULL REFERENCES rule_versions (version),
+    adopted_at INTEGER NOT NULL,
+    adopted_by TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE dead_letters (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    place    TEXT    NOT NULL UNIQUE,
+    reason   TEXT    NOT NULL,
+    detail   TEXT    NOT NULL,
+    redacted TEXT    NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,155 @@
+//! Networks: addresses folded to the prefix that usually belongs to one party, and a bounded book of those seen.
+
+use std::net::IpAddr;
+
+use crate::time::Millis;
+
+/// A network: /24 of IPv4, /48 of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network(u64);
+
+const V6_TAG: u64 = 1 << 63;
+
+impl Network {
+    /// The network of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Network(u64::from(u32::from(v4) >> 8)),
+            IpAddr::V6(v6) => Network(V6_TAG | (u128::from(v6) >> 80) as u64),
+        }
+    }
+
+    /// The number it is stored under.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The network of a stored number.
+    pub fn from_bits(bits: u64) -> Self {
+        Network(bits)
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 & V6_TAG == 0 {
+            let bits = (self.0 << 8) as u32;
+            write!(f, "{}/24", std::net::Ipv4Addr::from(bits))
+        } else {
+            write!(f, "{}/48", std::net::Ipv6Addr::from(u128::from(self.0 & !V6_TAG) << 80))
+        }
+    }
+}
+
+/// One network in a book.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Which.
+    pub network: Network,
+    /// First accepted use.
+    pub first_at: Millis,
+    /// Last accepted use.
+    pub last_at: Millis,
+    /// Accepted calls.
+    pub calls: u64,
+    /// Held out of what the merchant's other keys trust, until it has lasted.
+    pub suspect: bool,
+}
+
+/// The networks that accepted calls came from, at most `cap` of them: when full, the one unused for longest goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetworkBook {
+    seen: Vec<Seen>,
+}
+
+impl NetworkBook {
+    /// A book with these entries.
+    pub fn from_entries(seen: Vec<Seen>) -> Self {
+        NetworkBook { seen }
+    }
+
+    /// The entries, in the order they were first seen.
+    pub fn entries(&self) -> &[Seen] {
+        &self.seen
+    }
+
+    /// The entry of a network.
+    pub fn get(&self, network: Network) -> Option<&Seen> {
+        self.seen.iter().find(|s| s.network == network)
+    }
+
+    /// Whether a network is known and trusted.
+    pub fn trusts(&self, network: Network) -> bool {
+        self.get(network).is_some_and(|s| !s.suspect)
+    }
+
+    /// Counts accepted calls from a network. Returns true where the book was full and forgot another for it.
+    pub fn learn(&mut self, network: Network, at: Millis, calls: u64, suspect: bool, cap: usize) -> bool {
+        if let Some(seen) = self.seen.iter_mut().find(|s| s.network == network) {
+            seen.first_at = seen.first_at.min(at);
+            seen.last_at = seen.last_at.max(at);
+            seen.calls = seen.calls.saturating_add(calls);
+            return false;
+        }
+        let full = self.seen.len() >= cap;
+        if full && let Some(oldest) = (0..self.seen.len()).min_by_key(|&i| (self.seen[i].last_at, self.seen[i].network))
+        {
+            self.seen.remove(oldest);
+        }
+        self.seen.push(Seen { network, first_at: at, last_at: at, calls, suspect });
+        full
+    }
+
+    /// Trusts a network from now on.
+    pub fn clear(&mut self, network: Network) {
+        if let Some(seen) = self.seen.iter_mut().find(|s| s.network == network) {
+            seen.suspect = false;
+        }
+    }
+
+    /// Networks first seen after `since`.
+    pub fn new_since(&self, since: Millis) -> usize {
+        self.seen.iter().filter(|s| s.first_at > since).count()
+    }
+
+    /// The chance that the next call comes from a network not seen before: the share of calls from networks that were
+    /// seen exactly once (Good, "The population frequencies of species", Biometrika 40, 1953, eq. 9).
+    pub fn novelty(&self) -> f64 {
+        let total: u64 = self.seen.iter().map(|s| s.calls).sum();
+        let once = self.seen.iter().filter(|s| s.calls == 1).count();
+        if total == 0 { 1.0 } else { once as f64 / total as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_stands_for_its_network() {
+        for (address, want) in [
+            ("203.0.113.7", "203.0.113.0/24"),
+            ("::ffff:203.0.113.7", "203.0.113.0/24"),
+            ("255.255.255.255", "255.255.255.0/24"),
+            ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ] {
+            let network = Network::of(address.parse().unwrap());
+            assert_eq!(network.to_string(), want);
+            assert_eq!(Network::from_bits(network.to_bits()), network);
+        }
+    }
+
+    #[test]
+    fn a_full_book_forgets_what_was_unused_for_longest() {
+        let net = |n: u32| Network::of(IpAddr::V4((n << 8).into()));
+        let mut book = NetworkBook::default();
+        for n in 0..4 {
+            assert!(!book.learn(net(n), i64::from(n), 1, false, 4));
+        }
+        book.learn(net(0), 100, 1, false, 4);
+        assert!(book.learn(net(9), 101, 1, false, 4));
+        assert!(book.get(net(1)).is_none(), "net 1 was unused for longest");
+        assert!(book.get(net(0)).is_some());
+        assert_eq!(book.entries().len(), 4);
+    }
+}

@@ -1,0 +1,229 @@
+//! Cases: one episode of a rule on a part of a key, from its first sign to its end.
+
+use serde_json::{Map, Value, json};
+
+use crate::alert::{Alert, Reason, State, alert_id};
+use crate::engine::detect::Sign;
+use crate::event::{AuthEvent, Outcome};
+use crate::rules::Rule;
+use crate::time::{Millis, rfc3339};
+
+/// Open cases that one key can have.
+pub const CASES_PER_KEY: usize = 16;
+/// Sources named in one alert.
+pub const SOURCES_PER_CASE: usize = 8;
+/// Event IDs named in one alert.
+pub const SAMPLES_PER_CASE: usize = 5;
+
+/// An episode that goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenCase {
+    /// The last sign.
+    pub last_at: Millis,
+    /// How long without a sign ends it; `None` = the detector ends it.
+    pub quiet: Option<Millis>,
+    /// Which part of the key it is about.
+    pub part: Box<str>,
+    /// The record as it stands, without what `notes` add to the evidence.
+    pub alert: Alert,
+    /// What the events of the episode had in common.
+    pub notes: Notes,
+}
+
+/// What is gathered from the events of an episode.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Notes {
+    /// Accepted calls.
+    pub accepted: u64,
+    /// Refused calls.
+    pub refused: u64,
+    /// First and last event.
+    pub first_at: Option<Millis>,
+    /// Last event.
+    pub last_at: Option<Millis>,
+    /// Where they came from, in the order of their appearance.
+    pub sources: Vec<SourceNote>,
+    /// Calls from sources that the list had no room for.
+    pub other_calls: u64,
+    /// The first event IDs.
+    pub sample_event_ids: Vec<String>,
+}
+
+/// One source of an episode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceNote {
+    /// The first address of the network.
+    pub address: String,
+    /// The network.
+    pub network: String,
+    /// The first user agent.
+    pub user_agent: Option<String>,
+    /// Calls.
+    pub calls: u64,
+}
+
+/// Who and what a case is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The merchant, where known.
+    pub merchant_id: Option<&'a str>,
+    /// The key.
+    pub key_id: &'a str,
+    /// Its masked form.
+    pub key_hint: Option<&'a str>,
+}
+
+impl OpenCase {
+    /// Opens a case with its first sign.
+    pub fn open(rule: &Rule, about: About<'_>, sign: &Sign, event: Option<&AuthEvent<'_>>, now: Millis) -> Self {
+        let subject = match sign.part.as_str() {
+            "" => format!("key {}", about.key_id),
+            part => format!("key {} {part}", about.key_id),
+        };
+        let alert = Alert {
+            version: 1,
+            alert_id: alert_id(&rule.name, &subject, sign.starts_at),
+            revision: 1,
+            rule: rule.name.to_string(),
+            rule_hash: rule.hash.to_string(),
+            kind: rule.kind,
+            reasons: vec![Reason { kind: rule.kind, score: sign.score, text: sign.reason.clone() }],
+            score: sign.score,
+            severity: sign.severity.apply(rule.severity),
+            state: State::Firing,
+            starts_at: sign.starts_at,
+            detected_at: now.max(sign.starts_at),
+            ends_at: None,
+            merchant_id: about.merchant_id.map(str::to_owned),
+            key_id: Some(about.key_id.to_owned()),
+            key_hint: about.key_hint.map(str::to_owned),
+            source: sign.source.clone(),
+            audience: rule.audience,
+            summary: sign.summary.clone(),
+            evidence: Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()),
+            runbook: rule.runbook.clone(),
+            subject,
+        };
+        let mut case = OpenCase {
+            last_at: sign.last_at,
+            quiet: sign.quiet,
+            part: sign.part.as_str().into(),
+            alert,
+            notes: Notes::default(),
+        };
+        if let Some(event) = event {
+            case.notes.add(event, sign);
+        }
+        case
+    }
+
+    /// Takes a further sign in. True where it is worth telling: worse than before, or from a network not yet named.
+    pub fn join(&mut self, rule: &Rule, sign: &Sign, event: &AuthEvent<'_>) -> bool {
+        self.last_at = self.last_at.max(sign.last_at);
+        let new_source = self.notes.add(event, sign);
+        let severity = sign.severity.apply(rule.severity);
+        let worse = severity > self.alert.severity;
+        if worse {
+            self.alert.severity = severity;
+            self.alert.summary.clone_from(&sign.summary);
+        }
+        if sign.score > self.alert.score {
+            self.alert.score = sign.score;
+            self.alert.reasons.insert(0, Reason { kind: rule.kind, score: sign.score, text: sign.reason.clone() });
+            self.alert.reasons.truncate(4);
+        }
+        let observed = |evidence: &Value| evidence.get("observed").and_then(Value::as_u64).unwrap_or(0);
+        let new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
+        if observed(&new) >= observed(&self.alert.evidence) {
+            self.alert.evidence = new;
+        }
+        if worse || new_source {
+            self.alert.revision += 1;
+        }
+        worse || new_source
+    }
+
+    /// When it ends by itself if nothing more happens.
+    pub fn ends_by_itself_at(&self) -> Option<Millis> {
+        self.quiet.map(|quiet| self.last_at + quiet)
+    }
+
+    /// The record with all evidence, as others see it.
+    pub fn record(&self) -> Alert {
+        let mut alert = self.alert.clone();
+        if let Value::Object(evidence) = &mut alert.evidence {
+            self.notes.write(evidence);
+        }
+        alert
+    }
+
+    /// The record of its end.
+    pub fn end(mut self, at: Millis, why: &str) -> Alert {
+        self.alert.state = State::Resolved;
+        self.alert.ends_at = Some(at.max(self.alert.starts_at));
+        self.alert.revision += 1;
+        let mut alert = self.record();
+        if let Value::Object(evidence) = &mut alert.evidence {
+            evidence.insert("ended".into(), why.into());
+        }
+        alert
+    }
+}
+
+impl Notes {
+    /// Notes an event of the episode. True where it came from a network not yet named, if the sign blames sources.
+    fn add(&mut self, event: &AuthEvent<'_>, sign: &Sign) -> bool {
+        let calls = u64::from(event.count);
+        match event.outcome {
+            Outcome::Ok => self.accepted += calls,
+            Outcome::Denied => self.refused += calls,
+        }
+        self.first_at = Some(self.first_at.map_or(event.ts, |at| at.min(event.ts)));
+        self.last_at = Some(self.last_at.map_or(event.ts, |at| at.max(event.ts)));
+        if self.sample_event_ids.len() < SAMPLES_PER_CASE
+            && let Some(id) = &event.event_id
+        {
+            self.sample_event_ids.push(id.to_string());
+        }
+        let Some(source) = &sign.source else { return false };
+        if let Some(known) = self.sources.iter_mut().find(|s| s.network == source.network) {
+            known.calls += calls;
+            return false;
+        }
+        if self.sources.len() >= SOURCES_PER_CASE {
+            self.other_calls += calls;
+            return false;
+        }
+        self.sources.push(SourceNote {
+            address: source.address.clone(),
+            network: source.network.clone(),
+            user_agent: event.user_agent.as_ref().map(|ua| ua.to_string()),
+            calls,
+        });
+        self.sources.len() > 1
+    }
+
+    fn write(&self, evidence: &mut Map<String, Value>) {
+        if self.first_at.is_none() {
+            return;
+        }
+        evidence.insert("accepted".into(), self.accepted.into());
+        evidence.insert("refused".into(), self.refused.into());
+        evidence.extend(self.first_at.map(|at| ("first_at".into(), rfc3339(at).into())));
+        evidence.extend(self.last_at.map(|at| ("last_at".into(), rfc3339(at).into())));
+        if !self.sample_event_ids.is_empty() {
+            evidence.insert("sample_event_ids".into(), json!(self.sample_event_ids));
+        }
+        if !self.sources.is_empty() {
+            let named: Vec<Value> = self
+                .sources
+                .iter()
+                .map(|s| json!({"address": s.address, "network": s.network, "user_agent": s.user_agent, "calls": s.calls}))
+                .collect();
+            evidence.insert("sources".into(), named.into());
+        }
+        if self.other_calls > 0 {
+            evidence.insert("calls_from_other_sources".into(), self.other_calls.into());
+        }
+    }
+}

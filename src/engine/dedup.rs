@@ -1,0 +1,64 @@
+//! Duplicates: the last event IDs of a partition, remembered in a bounded ring.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hashbrown::HashTable;
+
+/// The last `cap` event IDs, as 64-bit hashes. Two different IDs meet with a chance of about `cap`/2⁶⁴.
+#[derive(Debug)]
+pub struct Dedup {
+    ring: Vec<u64>,
+    next: usize,
+    known: HashTable<u64>,
+    cap: usize,
+}
+
+impl Dedup {
+    /// Remembers at most `cap` IDs.
+    pub fn new(cap: usize) -> Self {
+        Dedup { ring: Vec::new(), next: 0, known: HashTable::new(), cap: cap.max(1) }
+    }
+
+    /// Notes an ID. True where it had been seen.
+    pub fn seen(&mut self, event_id: &str) -> bool {
+        let hash = hash_of(event_id);
+        if self.known.find(hash, |h| *h == hash).is_some() {
+            return true;
+        }
+        if self.ring.len() < self.cap {
+            self.ring.push(hash);
+        } else {
+            let gone = std::mem::replace(&mut self.ring[self.next], hash);
+            if let Ok(entry) = self.known.find_entry(gone, |h| *h == gone) {
+                entry.remove();
+            }
+            self.next = (self.next + 1) % self.cap;
+        }
+        self.known.insert_unique(hash, hash, |h| *h);
+        false
+    }
+}
+
+/// A fixed hash (no random seed): the same ID has the same hash in every process.
+fn hash_of(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ids_are_known_and_older_ones_forgotten() {
+        let mut dedup = Dedup::new(3);
+        for id in ["a", "b", "c"] {
+            assert!(!dedup.seen(id));
+        }
+        assert!(dedup.seen("a"));
+        assert!(!dedup.seen("d"), "d pushes a out");
+        assert!(!dedup.seen("a"));
+        assert!(dedup.seen("c") && dedup.seen("d"));
+    }
+}

@@ -1,0 +1,82 @@
+//! `stale_key`: a key that nobody has used for long. Unused keys are secrets without a purpose.
+
+use crate::alert::Kind;
+use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Still, Verdict, Weight};
+use crate::engine::params::{ParamSpec, ParamType};
+use crate::time::{DAY, Millis, duration_text, rfc3339};
+
+/// How rules and the reference see it.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    kind: Kind::StaleKey,
+    doc: "A key without accepted use for `unused_for`, or never used since it was created. Time before our own records \
+          does not count as unused. Ends when the key is used or revoked.",
+    params: &[ParamSpec {
+        name: "unused_for",
+        ty: ParamType::Duration { min: DAY, max: 3650 * DAY, default: 90 * DAY },
+        doc: "How long without accepted use makes a key stale.",
+    }],
+    build: |p| Box::new(StaleKey { unused_for: p.duration("unused_for") }),
+};
+
+#[derive(Debug)]
+struct StaleKey {
+    unused_for: Millis,
+}
+
+impl StaleKey {
+    /// From when the key counts as unused: its last use, or its creation as far as we have watched since.
+    fn unused_since(&self, still: &Still<'_>) -> Option<Millis> {
+        still.key.last_accepted.or_else(|| {
+            let created = still.facts.and_then(|f| f.created_at)?;
+            Some(created.max(still.watched_since?))
+        })
+    }
+
+    /// When the key ends for other reasons than use.
+    fn ended_at(&self, still: &Still<'_>) -> Option<Millis> {
+        let facts = still.facts?;
+        let rotated = facts.replaced_at.map(|at| facts.grace_until.map_or(at, |until| until.max(at)));
+        [facts.revoked_at, rotated].into_iter().flatten().min()
+    }
+}
+
+impl Detector for StaleKey {
+    fn on_event(&self, sight: &Sight<'_>) -> Verdict {
+        // Any accepted use ends it; without an open case the answer is ignored.
+        if sight.accepted() { Verdict::End(sight.event.ts) } else { Verdict::Nothing }
+    }
+
+    fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
+        let ended_at = self.ended_at(still);
+        if open {
+            return ended_at;
+        }
+        let stale_at = self.unused_since(still)? + self.unused_for;
+        ended_at.is_none_or(|ended| stale_at < ended).then_some(stale_at)
+    }
+
+    fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
+        if open {
+            return Verdict::End(at);
+        }
+        let never = still.key.last_accepted.is_none();
+        let mut evidence: Vec<(&'static str, serde_json::Value)> =
+            vec![("unused_days", (self.unused_for / DAY).into()), ("never_used", never.into())];
+        evidence.extend(still.key.last_accepted.map(|last| ("last_used_at", rfc3339(last).into())));
+        evidence.extend(still.facts.and_then(|f| f.created_at).map(|created| ("created_at", rfc3339(created).into())));
+        evidence.extend(still.watched_since.map(|since| ("watched_since", rfc3339(since).into())));
+        let since = if never { "since it was created" } else { "since its last accepted call" };
+        Verdict::Sign(Box::new(Sign {
+            part: String::new(),
+            starts_at: at,
+            last_at: at,
+            quiet: None,
+            severity: Weight::AsTheRule,
+            score: 0.5,
+            summary: format!("The key has not been used for {} days.", self.unused_for / DAY),
+            reason: format!("No accepted call for {} {since}.", duration_text(self.unused_for)),
+            source: None,
+            evidence,
+        }))
+    }
+}

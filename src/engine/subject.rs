@@ -1,0 +1,173 @@
+//! Subjects: a merchant with its keys. They are judged, stored and loaded together, so that what one key teaches
+//! about another is always from the same point of the stream.
+
+use crate::engine::baseline::networks::NetworkBook;
+use crate::engine::baseline::rates::Rates;
+use crate::engine::case::OpenCase;
+use crate::event::Env;
+use crate::time::{DAY, Millis, day_of};
+
+/// Networks remembered for each key.
+pub const NETWORKS_PER_KEY: usize = 32;
+/// Networks remembered for each merchant.
+pub const NETWORKS_PER_MERCHANT: usize = 64;
+/// Keys of one merchant that are watched.
+pub const KEYS_PER_MERCHANT: usize = 10_000;
+
+/// What a key has shown of itself. Independent of any rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyFeatures {
+    /// The key's stable name.
+    pub key_id: Box<str>,
+    /// Masked form, from the events.
+    pub hint: Option<Box<str>>,
+    /// Environment, from the events.
+    pub env: Option<Env>,
+    /// First message about it; `None` = known from facts alone.
+    pub first_seen: Option<Millis>,
+    /// Last message about it.
+    pub last_seen: Option<Millis>,
+    /// Last accepted use.
+    pub last_accepted: Option<Millis>,
+    /// Accepted calls.
+    pub accepted: u64,
+    /// Refused calls.
+    pub refused: u64,
+    /// Networks that accepted calls came from.
+    pub networks: NetworkBook,
+    /// How many calls it makes.
+    pub rates: Rates,
+    /// Calls of the last days that had any, oldest first.
+    pub days: Vec<DayUse>,
+}
+
+/// Days kept in memory until the store has them.
+const DAYS_KEPT: usize = 3;
+
+/// One key's calls on one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayUse {
+    /// Days since 1970 (UTC).
+    pub day: i32,
+    /// Accepted calls.
+    pub accepted: u64,
+    /// Refused calls.
+    pub refused: u64,
+    /// First call.
+    pub first_at: Millis,
+    /// Last call.
+    pub last_at: Millis,
+}
+
+impl KeyFeatures {
+    /// A key of which nothing has been seen.
+    pub fn new(key_id: &str) -> Self {
+        KeyFeatures {
+            key_id: key_id.into(),
+            hint: None,
+            env: None,
+            first_seen: None,
+            last_seen: None,
+            last_accepted: None,
+            accepted: 0,
+            refused: 0,
+            networks: NetworkBook::default(),
+            rates: Rates::default(),
+            days: Vec::new(),
+        }
+    }
+
+    /// Whether enough of its accepted use is known to call a network new. A fixed level, not a rule's.
+    pub fn knows_its_networks(&self, at: Millis) -> bool {
+        self.accepted >= 20 && self.first_seen.is_some_and(|first| at - first >= 3 * DAY)
+    }
+
+    /// Counts calls in the day's use.
+    pub fn count_day(&mut self, at: Millis, accepted: u64, refused: u64) {
+        let day = day_of(at);
+        let place = self.days.iter().position(|d| d.day >= day).unwrap_or(self.days.len());
+        match self.days.get_mut(place) {
+            Some(d) if d.day == day => {
+                d.accepted += accepted;
+                d.refused += refused;
+                d.first_at = d.first_at.min(at);
+                d.last_at = d.last_at.max(at);
+            }
+            _ => {
+                // An older day than those kept has its row in the store already; what comes so late is not counted there.
+                if place == 0 && self.days.len() >= DAYS_KEPT {
+                    return;
+                }
+                self.days.insert(place, DayUse { day, accepted, refused, first_at: at, last_at: at });
+                if self.days.len() > DAYS_KEPT {
+                    self.days.remove(0);
+                }
+            }
+        }
+    }
+}
+
+/// One key: what it has shown, and its open cases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// What it has shown.
+    pub features: KeyFeatures,
+    /// Episodes that go on.
+    pub cases: Vec<OpenCase>,
+}
+
+/// What a merchant's keys have shown together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MerchantFeatures {
+    /// Networks that any of its keys uses and that have lasted.
+    pub networks: NetworkBook,
+}
+
+/// The merchant that a subject's ID names; none where it stands for a key without a merchant.
+pub fn merchant_of(subject_id: &str) -> Option<&str> {
+    (!subject_id.starts_with('~')).then_some(subject_id)
+}
+
+/// A merchant with its keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The merchant's ID, or `~` and the key's for a key without a merchant.
+    pub id: Box<str>,
+    /// What its keys have shown together.
+    pub merchant: MerchantFeatures,
+    /// Its keys, ordered by ID.
+    pub keys: Vec<Key>,
+    /// Messages before this offset were included when it was stored; those are skipped when they are read again.
+    pub current_to: i64,
+    /// Known from facts alone, in this shard for want of traffic.
+    pub foster: bool,
+}
+
+impl Subject {
+    /// A merchant of which nothing has been seen.
+    pub fn new(id: &str) -> Self {
+        Subject { id: id.into(), merchant: MerchantFeatures::default(), keys: Vec::new(), current_to: 0, foster: false }
+    }
+
+    /// The merchant's ID, where it is one.
+    pub fn merchant_id(&self) -> Option<&str> {
+        merchant_of(&self.id)
+    }
+
+    /// Where a key is, if it is there.
+    pub fn position(&self, key_id: &str) -> Result<usize, usize> {
+        self.keys.binary_search_by(|key| key.features.key_id.as_ref().cmp(key_id))
+    }
+
+    /// Where a key is; it is added where it was not. `None` where the merchant has too many.
+    pub fn position_or_insert(&mut self, key_id: &str) -> Option<usize> {
+        match self.position(key_id) {
+            Ok(at) => Some(at),
+            Err(_) if self.keys.len() >= KEYS_PER_MERCHANT => None,
+            Err(at) => {
+                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new() });
+                Some(at)
+            }
+        }
+    }
+}

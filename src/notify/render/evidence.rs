@@ -1,0 +1,210 @@
+//! Reads an alert's evidence. Every field may be missing or of another form: then less is said, and nothing wrong.
+
+use serde_json::Value;
+
+use super::clean::foreign;
+use super::when::{Zone, duration, number};
+use crate::alert::Alert;
+use crate::time::{Millis, parse_duration, parse_rfc3339};
+
+/// Longest shown text of a stranger.
+pub const FOREIGN_MAX: usize = 120;
+/// Sources shown for one alert.
+pub const SOURCES_MAX: usize = 5;
+/// Usual networks shown for one alert.
+pub const KNOWN_MAX: usize = 3;
+
+/// What an alert brings with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a>(pub &'a Alert);
+
+impl<'a> Evidence<'a> {
+    fn field(self, name: &str) -> Option<&'a Value> {
+        self.0.evidence.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A whole number.
+    pub fn count(self, name: &str) -> Option<i64> {
+        whole(self.field(name)?)
+    }
+
+    /// A time, as text or milliseconds.
+    pub fn time(self, name: &str) -> Option<Millis> {
+        match self.field(name)? {
+            Value::String(text) => parse_rfc3339(text),
+            other => whole(other).filter(|at| crate::time::RANGE.contains(at)),
+        }
+    }
+
+    /// A text of a stranger, made harmless.
+    pub fn text(self, name: &str) -> Option<String> {
+        let text = foreign(self.field(name)?.as_str()?, FOREIGN_MAX);
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// `1 hour`, from a duration in text or milliseconds.
+    pub fn window(self) -> Option<String> {
+        match self.field("window")? {
+            Value::String(text) => Some(parse_duration(text).map_or_else(|| foreign(text, 40), duration)),
+            other => whole(other).map(duration),
+        }
+    }
+
+    /// What is usual: `8 to 25`, or one number.
+    pub fn expected(self) -> Option<String> {
+        let range = |low: Option<&Value>, high: Option<&Value>| match (low.and_then(whole), high.and_then(whole)) {
+            (Some(low), Some(high)) if low == high => Some(number(low)),
+            (Some(low), Some(high)) => Some(format!("{} to {}", number(low), number(high))),
+            (None, Some(high)) => Some(format!("up to {}", number(high))),
+            _ => None,
+        };
+        match self.field("expected")? {
+            Value::Array(ends) => range(ends.first(), ends.get(1)),
+            Value::Object(map) => range(
+                map.get("low").or(map.get("from")).or(map.get("min")),
+                map.get("high").or(map.get("to")).or(map.get("max")),
+            ),
+            Value::String(text) => Some(foreign(text, 60)).filter(|text| !text.is_empty()),
+            other => whole(other).map(number),
+        }
+    }
+
+    /// How rare it is, in words: `about once in 4 years`.
+    pub fn odds(self) -> Option<String> {
+        match self.field("odds")? {
+            Value::String(text) => Some(foreign(text, 60)).filter(|text| !text.is_empty()),
+            Value::Number(p) => p
+                .as_f64()
+                .filter(|p| *p > 0.0 && *p < 0.5)
+                .map(|p| (1.0 / p).min(1e15))
+                .map(|n| format!("about 1 in {}", number(n.round() as i64))),
+            _ => None,
+        }
+    }
+
+    /// The networks that are usual for the key, most used first as given, with their counts.
+    pub fn known(self) -> Vec<String> {
+        let entries = self.field("known").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        entries.iter().take(KNOWN_MAX).filter_map(network).collect()
+    }
+
+    /// How many usual networks there are beyond those shown.
+    pub fn known_hidden(self) -> usize {
+        self.field("known").and_then(Value::as_array).map_or(0, |all| all.len().saturating_sub(KNOWN_MAX))
+    }
+
+    /// The sources, each as one line, and how many more there are.
+    pub fn sources(self) -> (Vec<String>, usize) {
+        let entries = self.field("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let lines: Vec<String> = entries.iter().take(SOURCES_MAX).filter_map(source).collect();
+        if let (true, Some(source)) = (lines.is_empty(), &self.0.source) {
+            return (vec![foreign(&source.address, 60)], 0);
+        }
+        (lines, entries.len().saturating_sub(SOURCES_MAX))
+    }
+
+    /// The direction of an `env_mismatch`: true where a test key came to the live system.
+    pub fn test_key_at_live(self) -> bool {
+        let named = |word: &str| {
+            self.field("direction").and_then(Value::as_str).is_some_and(|d| d == word) || self.0.subject.contains(word)
+        };
+        match (named("test_key_at_live"), named("live_key_at_test")) {
+            (true, _) => true,
+            (_, true) => false,
+            _ => self.0.key_hint.as_deref().is_some_and(|hint| hint.contains("_test_")),
+        }
+    }
+
+    /// Everything of it, as names and values for support. At most `max` rows, and how many were left out.
+    pub fn rows(self, zone: Zone, max: usize) -> (Vec<(String, String)>, usize) {
+        const SHOWN_ELSEWHERE: [&str; 2] = ["sources", "known"];
+        let Some(map) = self.0.evidence.as_object() else { return (Vec::new(), 0) };
+        const FIRST: [&str; 9] =
+            ["direction", "observed", "expected", "window", "odds", "accepted", "refused", "first_at", "last_at"];
+        let mut fields: Vec<(&String, &Value)> =
+            map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
+        fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+        let mut rows: Vec<(String, String)> = fields
+            .into_iter()
+            .map(|(name, value)| (label(name), self.shown(name, value, zone)))
+            .collect();
+        let hidden = rows.len().saturating_sub(max);
+        rows.truncate(max);
+        (rows, hidden)
+    }
+
+    fn shown(self, name: &str, value: &Value, zone: Zone) -> String {
+        let special = match name {
+            "expected" => self.expected(),
+            "window" => self.window(),
+            "odds" => self.odds(),
+            _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => self.time(name).map(|at| zone.at(at)),
+            _ => None,
+        };
+        special.unwrap_or_else(|| match value {
+            Value::String(text) => foreign(text, FOREIGN_MAX),
+            Value::Number(_) => whole(value).map_or_else(|| value.to_string(), number),
+            Value::Array(items) if items.iter().all(|item| item.is_string() || item.is_number()) => {
+                let shown: Vec<String> =
+                    items.iter().take(5).map(|item| item.as_str().map_or_else(|| item.to_string(), |text| foreign(text, 60))).collect();
+                let more = items.len().saturating_sub(5);
+                if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+            }
+            other => foreign(&other.to_string(), FOREIGN_MAX),
+        })
+    }
+}
+
+fn label(name: &str) -> String {
+    match name {
+        "expected" => return "Usual".to_owned(),
+        "first_at" => return "First call".to_owned(),
+        "last_at" => return "Last call".to_owned(),
+        "sample_event_ids" => return "Sample events".to_owned(),
+        _ => {}
+    }
+    let words = foreign(name, 40).replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Whole numbers as they are, others rounded.
+fn whole(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().filter(|n| n.abs() < 9e15).map(|n| n.round() as i64))
+}
+
+fn part(value: &Value, name: &str, max: usize) -> Option<String> {
+    value.get(name).and_then(Value::as_str).map(|text| foreign(text, max)).filter(|text| !text.is_empty())
+}
+
+fn calls(value: &Value) -> Option<String> {
+    ["calls", "count"].iter().find_map(|name| value.get(*name)).and_then(whole).map(|n| super::when::count(n, "call"))
+}
+
+/// `198.51.100.0/24 (Hetzner, Germany), 1,204 calls`.
+fn network(value: &Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(foreign(text, 60)).filter(|text| !text.is_empty());
+    }
+    let name = part(value, "network", 60).or_else(|| part(value, "address", 60))?;
+    let place: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
+    let mut out = name;
+    if !place.is_empty() {
+        out.push_str(&format!(" ({})", place.join(", ")));
+    }
+    if let Some(calls) = calls(value) {
+        out.push_str(&format!(", {calls}"));
+    }
+    Some(out)
+}
+
+/// `203.0.113.7, Hetzner, Germany, program curl/8.5.0, 14 calls`.
+fn source(value: &Value) -> Option<String> {
+    let mut parts: Vec<String> = vec![part(value, "address", 60).or_else(|| part(value, "network", 60))?];
+    parts.extend(["provider", "country"].iter().filter_map(|field| part(value, field, 40)));
+    if let Some(program) = part(value, "user_agent", 80) {
+        parts.push(format!("program {program}"));
+    }
+    parts.extend(calls(value));
+    Some(parts.join(", "))
+}

@@ -1,0 +1,471 @@
+//! Mail from end to end: golden messages, the plan's decisions, SMTP answers, and the delivery loop.
+
+use std::collections::BTreeMap;
+
+use keywatch::alert::{Alert, Audience, Kind, Reason, Receiver, Severity, Source, State, alert_id};
+use keywatch::alerting::group::{ALERTS_PER_MAIL, Decision, NoticeContext, Why, plan, plan_old_news};
+use keywatch::event::facts::{KeyFacts, MerchantFacts};
+use keywatch::notify::render::{HTML_MAX, OldNews};
+use keywatch::store::{Group, GroupCase};
+use keywatch::time::{DAY, HOUR, MINUTE, Millis};
+use serde_json::{Value, json};
+
+#[path = "data/mail/delivery.rs"]
+mod delivery;
+
+/// Mon 23 Nov 2026, 08:00 UTC.
+const T0: Millis = 1_795_420_800_000;
+
+fn facts() -> MerchantFacts {
+    MerchantFacts {
+        name: Some("Acme Shop".into()),
+        contacts: vec!["owner@acme.example".into(), "dev@acme.example".into()],
+        timezone: Some("Europe/Berlin".into()),
+        ..MerchantFacts::default()
+    }
+}
+
+fn keys() -> BTreeMap<String, KeyFacts> {
+    let key = KeyFacts { name: Some("Shop backend".into()), created_at: Some(T0 - 400 * DAY), ..KeyFacts::default() };
+    BTreeMap::from([("key_81".to_owned(), key)])
+}
+
+fn alert(kind: Kind, severity: Severity, evidence: Value) -> Alert {
+    let (rule, subject) = (kind.as_str().replace('_', "-"), "key_81".to_owned());
+    Alert {
+        version: 1,
+        alert_id: alert_id(&rule, &subject, T0),
+        revision: 1,
+        rule,
+        rule_hash: "h".into(),
+        kind,
+        reasons: vec![Reason { kind, score: 0.97, text: "The network was never seen for this key.".into() }],
+        score: 0.97,
+        severity,
+        state: State::Firing,
+        starts_at: T0,
+        detected_at: T0 + 2_000,
+        ends_at: None,
+        merchant_id: Some("m_8127".into()),
+        key_id: Some("key_81".into()),
+        key_hint: Some("caibo_live_sk_…9f2c".into()),
+        source: Some(Source { address: "203.0.113.7".into(), network: "203.0.113.0/24".into() }),
+        audience: Audience::Both,
+        summary: "live key …9f2c was used from a network not seen before".into(),
+        evidence,
+        runbook: Vec::new(),
+        subject,
+    }
+}
+
+fn one(kind: Kind) -> Alert {
+    let sources = json!([
+        {"address": "203.0.113.7", "network": "203.0.113.0/24", "user_agent": "curl/8.5.0", "calls": 14},
+        {"address": "203.0.113.9", "network": "203.0.113.0/24", "calls": 2},
+    ]);
+    let known = json!([{"network": "198.51.100.0/24", "calls": 120_411}, {"network": "192.0.2.0/24", "calls": 3_310}]);
+    match kind {
+        Kind::NewIp => alert(
+            kind,
+            Severity::High,
+            json!({"observed": 16, "first_at": "2026-11-23T08:00:00Z", "last_at": "2026-11-23T08:09:30Z", "accepted": 16, "refused": 0,
+                "sources": sources, "known": known, "watched_since": "2025-10-20T00:00:00Z", "odds": "about once in 2 years",
+                "endpoint": "/v1/payments/{id}", "sample_event_ids": ["e1", "e2"]}),
+        ),
+        Kind::EnvMismatch => {
+            let mut alert = alert(
+                kind,
+                Severity::High,
+                json!({"direction": "test_key_at_live", "accepted": 0, "refused": 311, "first_at": "2026-11-23T08:00:00Z",
+                    "last_at": "2026-11-23T09:10:00Z", "sources": sources, "endpoint": "/v1/payments"}),
+            );
+            alert.key_hint = Some("caibo_test_sk_…77aa".into());
+            alert
+        }
+        Kind::RotatedKeyUse => alert(
+            kind,
+            Severity::Warning,
+            json!({"accepted": 40, "refused": 0, "sources": sources, "replaced_by_hint": "caibo_live_sk_…ab12",
+                "replaced_at": "2026-11-20T10:00:00Z", "grace_until": "2026-11-27T10:00:00Z", "last_at": "2026-11-23T09:10:00Z"}),
+        ),
+        Kind::RevokedKeyUse => alert(
+            kind,
+            Severity::High,
+            json!({"accepted": 0, "refused": 9, "sources": sources, "known": known, "revoked_at": "2026-11-01T10:00:00Z"}),
+        ),
+        Kind::StaleKey => alert(
+            kind,
+            Severity::Info,
+            json!({"last_used_at": "2026-08-20T10:00:00Z", "unused_days": 94, "watched_since": "2025-10-20T00:00:00Z"}),
+        ),
+        Kind::Spike => alert(
+            kind,
+            Severity::Warning,
+            json!({"observed": 1312, "expected": [80, 250], "window": "1h", "odds": "about once in 4 years", "accepted": 1300,
+                "refused": 12, "known": known, "endpoint": "/v1/payments"}),
+        ),
+    }
+}
+
+fn live_at_test() -> Alert {
+    let mut alert = one(Kind::EnvMismatch);
+    alert.key_hint = Some("caibo_live_sk_…9f2c".into());
+    alert.evidence["direction"] = json!("live_key_at_test");
+    alert.evidence["accepted"] = json!(3);
+    alert.evidence["refused"] = json!(0);
+    alert
+}
+
+fn resolved(mut alert: Alert) -> GroupCase {
+    alert.state = State::Resolved;
+    alert.ends_at = Some(T0 + 26 * HOUR + 5 * MINUTE);
+    GroupCase { alert, told: Some((1, State::Firing)), first_notice: Some("merchant/m_8127/1".into()) }
+}
+
+fn fresh(alert: Alert) -> GroupCase {
+    GroupCase { alert, told: None, first_notice: None }
+}
+
+fn group(receiver: Receiver, revision: i64) -> Group {
+    Group { id: format!("{}/m_8127", receiver.as_str()), receiver, merchant_id: "m_8127".into(), revision }
+}
+
+fn decide_with(group: &Group, cases: &[GroupCase], merchant: Option<&MerchantFacts>, told: &[(&str, Severity, Kind)]) -> Option<Decision> {
+    let (keys, support, operations) = (keys(), ["support@caibo.digital".to_owned()], ["ops@caibo.digital".to_owned()]);
+    let told_as = told.iter().map(|(id, severity, kind)| ((*id).to_owned(), (*severity, *kind))).collect();
+    let ctx = NoticeContext {
+        merchant,
+        keys: &keys,
+        from: "keywatch@caibo.digital",
+        support: &support,
+        operations: &operations,
+        told_as: &told_as,
+        max_alerts: ALERTS_PER_MAIL,
+    };
+    let decision = plan(group, cases, &ctx, T0 + 75 * MINUTE);
+    if let Some(decision) = &decision {
+        lawful(decision);
+    }
+    decision
+}
+
+fn decide(receiver: Receiver, cases: &[GroupCase]) -> Decision {
+    decide_with(&group(receiver, 0), cases, Some(&facts()), &[]).expect("a notice is due")
+}
+
+/// What holds for every mail.
+fn lawful(decision: &Decision) {
+    let mail = &decision.plan.mail;
+    assert!(mail.subject.chars().count() <= 60, "{}", mail.subject);
+    assert!(!mail.subject.contains(['[', ']', '(', ')', '<', '>', '{', '}', '\r', '\n']), "{}", mail.subject);
+    assert!(mail.html.len() <= HTML_MAX, "{} bytes", mail.html.len());
+    assert!(!mail.to.is_empty());
+    for taboo in ["<a ", "<img", "http", "url(", "<script", "javascript"] {
+        assert!(!mail.html.to_lowercase().contains(taboo), "{taboo} in {}", mail.html);
+    }
+    for part in [&mail.text, &mail.html] {
+        assert!(!part.chars().any(|c| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c)));
+    }
+    for needed in ["lang=\"en\"", "<title>", "role=\"presentation\"", "color-scheme"] {
+        assert!(mail.html.contains(needed), "{needed}");
+    }
+    // Both parts say the same: every word of the text is in the HTML.
+    let shown = tags_away(&mail.html).to_lowercase();
+    for word in mail.text.to_lowercase().split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)) {
+        assert!(shown.contains(word.trim_matches(['>', ':'])), "`{word}` is only in the text");
+    }
+}
+
+fn tags_away(html: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in html.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                out.push(' ');
+            }
+            c if !inside => out.push(c),
+            _ => {}
+        }
+    }
+    out.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&")
+}
+
+/// Merchant's mails: no avoided word, no long sentence, the fact first.
+fn plain_words(name: &str, decision: &Decision) {
+    let text = &decision.plan.mail.text;
+    let all = format!("{} {}", decision.plan.mail.subject, text.replace('\n', " ")).to_lowercase();
+    let words: Vec<&str> = all.split(|c: char| !c.is_alphanumeric()).collect();
+    for avoided in [
+        "anomaly", "z-score", "baseline", "threshold", "incident", "ioc", "credential", "credentials", "rotate", "rotated", "rotation",
+        "env", "asn", "cidr", "ua", "malicious", "hacker", "breach", "compromised", "suspicious", "critical", "urgent", "immediately",
+        "dear customer", "verify your account", "click here", "please note", "simply", "score", "blocked",
+    ] {
+        let found = if avoided.contains([' ', '-']) { all.contains(avoided) } else { words.contains(&avoided) };
+        let denied = avoided == "blocked" && all.contains("we blocked nothing");
+        assert!(!found || denied, "{name}: `{avoided}`\n{text}");
+    }
+    assert!(!text.contains("97"), "{name}: a score\n{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let is_rule = |line: Option<&&str>| line.is_some_and(|line| line.starts_with("---"));
+    let headless: Vec<&str> =
+        (0..lines.len()).filter(|i| !is_rule(lines.get(*i)) && !is_rule(lines.get(i + 1))).map(|i| lines[i]).collect();
+    for paragraph in headless.join("\n").split("\n\n").flat_map(|p| p.split("\n- ")).flat_map(|p| p.split("\n> ")) {
+        if paragraph.starts_with("- ") || paragraph.contains(": ") && !paragraph.contains(". ") || paragraph.starts_with("Its usual") {
+            continue;
+        }
+        for sentence in paragraph.replace('\n', " ").split_inclusive(['.', '?', ';']).filter(|s| s.ends_with(['.', '?'])) {
+            assert!(sentence.split_whitespace().count() <= 20, "{name}: {sentence}");
+        }
+    }
+}
+
+/// Compares with `tests/data/mail/NAME.txt`; `INSTA_UPDATE=always` writes it anew.
+fn golden(name: &str, decision: &Decision) {
+    let mail = &decision.plan.mail;
+    let shown = format!(
+        "why: {}\nmessage-id: {}\nin-reply-to: {}\nto: {}\nsubject: {}\n\n{}",
+        decision.why.as_str(),
+        mail.message_id,
+        mail.in_reply_to.as_deref().unwrap_or("-"),
+        mail.to.join(", "),
+        mail.subject,
+        mail.text
+    );
+    insta::with_settings!({snapshot_path => "data/mail", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, shown);
+    });
+}
+
+fn every_kind() -> Vec<(&'static str, Alert)> {
+    vec![
+        ("new_ip", one(Kind::NewIp)),
+        ("test_key_at_live", one(Kind::EnvMismatch)),
+        ("live_key_at_test", live_at_test()),
+        ("rotated_key_use", one(Kind::RotatedKeyUse)),
+        ("revoked_key_use", one(Kind::RevokedKeyUse)),
+        ("stale_key", one(Kind::StaleKey)),
+        ("spike", one(Kind::Spike)),
+    ]
+}
+
+#[test]
+fn golden_mails_of_every_kind() {
+    for (name, alert) in every_kind() {
+        for receiver in Receiver::ALL {
+            let firing = decide(receiver, &[fresh(alert.clone())]);
+            golden(&format!("{}_{name}_firing", receiver.as_str()), &firing);
+            let ended = decide_with(&group(receiver, 1), &[resolved(alert.clone())], Some(&facts()), &[]).expect("an end is told");
+            golden(&format!("{}_{name}_resolved", receiver.as_str()), &ended);
+            assert_eq!(firing.plan.mail.subject, ended.plan.mail.subject, "one case, one subject");
+            assert!(ended.plan.mail.text.starts_with("Ended"), "{}", ended.plan.mail.text);
+            assert_eq!((firing.why, ended.why), (Why::First, Why::AllResolved));
+            if receiver == Receiver::Merchant {
+                plain_words(name, &firing);
+                plain_words(name, &ended);
+                assert_eq!(ended.plan.mail.in_reply_to, Some(firing.plan.mail.message_id.clone()), "the end joins the first mail");
+                let lead: String = firing.plan.mail.text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+                assert!(lead.chars().count() <= 100, "{name}: {} in `{lead}`", lead.chars().count());
+            }
+        }
+    }
+}
+
+#[test]
+fn golden_html() {
+    let decision = decide(Receiver::Merchant, &[fresh(one(Kind::NewIp))]);
+    insta::with_settings!({snapshot_path => "data/mail", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!("merchant_new_ip_html", decision.plan.mail.html);
+    });
+}
+
+#[test]
+fn degrades_without_evidence_facts_or_hint() {
+    for kind in Kind::ALL {
+        let mut alert = alert(kind, Severity::High, Value::Null);
+        (alert.key_hint, alert.source) = (None, None);
+        for receiver in Receiver::ALL {
+            let decision = decide_with(&group(receiver, 0), &[fresh(alert.clone())], None, &[]).expect("a notice is due");
+            if receiver == Receiver::Merchant {
+                plain_words(kind.as_str(), &decision);
+                assert!(decision.plan.mail.text.starts_with("This merchant has no contact address"));
+                assert_eq!(decision.plan.mail.to, ["support@caibo.digital"]);
+            }
+            if kind == Kind::NewIp {
+                golden(&format!("{}_bare", receiver.as_str()), &decision);
+            }
+        }
+    }
+}
+
+fn many(n: usize) -> Vec<GroupCase> {
+    (0..n)
+        .map(|i| {
+            let mut alert = one(Kind::ALL[i % Kind::ALL.len()]);
+            alert.alert_id = alert_id(&alert.rule, &format!("key_{i}"), T0);
+            alert.key_hint = Some(format!("caibo_live_sk_…{i:04}"));
+            alert.key_id = Some(format!("key_{i}"));
+            fresh(alert)
+        })
+        .collect()
+}
+
+#[test]
+fn several_alerts_come_in_one_mail() {
+    let mut cases = many(2);
+    cases.push(resolved(one(Kind::Spike)));
+    for receiver in Receiver::ALL {
+        let decision = decide_with(&group(receiver, 1), &cases, Some(&facts()), &[]).expect("a notice is due");
+        assert_eq!(decision.why, Why::NewAlerts);
+        golden(&format!("{}_several", receiver.as_str()), &decision);
+    }
+    plain_words("several", &decide(Receiver::Merchant, &many(3)));
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    for receiver in Receiver::ALL {
+        let decision = decide(receiver, &many(14));
+        assert_eq!(decision.plan.told.len(), 14, "all are told, if only as a number");
+        assert!(decision.plan.mail.text.replace('\n', " ").contains("more"), "{}", decision.plan.mail.text);
+        if receiver == Receiver::Merchant {
+            assert!(decision.plan.mail.text.replace('\n', " ").contains("4 more things are not shown here."), "{}", decision.plan.mail.text);
+        }
+    }
+}
+
+#[test]
+fn strangers_text_stays_text() {
+    let evil = "<script>alert(1)</script>\"'><img src=https://evil.example/x.png onerror=x>\r\nBcc: all@evil.example \u{202e}gpj.exe \
+                caibo_live_sk_ABCDEFGHIJKLMNOPQRSTUVWX9f2c "
+        .repeat(40);
+    let mut alert = one(Kind::NewIp);
+    alert.evidence = json!({"sources": vec![json!({"address": evil, "network": evil, "user_agent": evil, "calls": 3}); 50],
+        "known": vec![json!({"network": evil, "provider": evil}); 50], "endpoint": evil, "odds": evil, "window": evil, "expected": evil,
+        evil.clone(): evil, "sample_event_ids": vec![evil.clone(); 50]});
+    (alert.summary, alert.key_id) = (evil.clone(), Some(format!("k'; rm -rf ~; {evil}")));
+    (alert.key_hint, alert.source) = (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
+    alert.reasons = vec![Reason { kind: Kind::NewIp, score: 0.9, text: evil.clone() }; 50];
+    // The rules' own text may name our addresses, but is no markup either.
+    alert.runbook = vec![evil.replace("https://", "").replace("evil.example", "evil"); 50];
+    let merchant = MerchantFacts { name: Some(evil.clone()), timezone: Some(evil.clone()), ..facts() };
+    let cases: Vec<GroupCase> = (0..20)
+        .map(|i| {
+            let mut alert = alert.clone();
+            alert.alert_id = format!("kw-{i}");
+            fresh(alert)
+        })
+        .collect();
+    for receiver in Receiver::ALL {
+        for cases in [&cases[..1], &cases[..]] {
+            let mut group = group(receiver, 0);
+            group.merchant_id = evil.clone();
+            let decision = decide_unchecked(&group, cases, &merchant);
+            let mail = &decision.plan.mail;
+            assert!(mail.html.len() <= HTML_MAX, "{receiver:?}: {}", mail.html.len());
+            assert!(mail.subject.chars().count() <= 60 && !mail.subject.contains(['<', '\r', '\n']));
+            for part in [&mail.html, &mail.text, &mail.subject] {
+                assert!(!part.contains("KLMNOPQRST"), "a key in {part}");
+                assert!(!part.contains("https://") && !part.contains("evil.example"), "a link in {part}");
+                assert!(!part.contains(['\r', '\u{202e}']));
+            }
+            assert!(!mail.html.contains("<script") && !mail.html.contains("<img"));
+            assert!(!mail.text.contains("\nBcc:"));
+        }
+    }
+}
+
+fn decide_unchecked(group: &Group, cases: &[GroupCase], merchant: &MerchantFacts) -> Decision {
+    let (keys, support, told_as) = (BTreeMap::new(), ["support@caibo.digital".to_owned()], BTreeMap::new());
+    let ctx = NoticeContext {
+        merchant: Some(merchant),
+        keys: &keys,
+        from: "keywatch@caibo.digital",
+        support: &support,
+        operations: &support,
+        told_as: &told_as,
+        max_alerts: ALERTS_PER_MAIL,
+    };
+    plan(group, cases, &ctx, T0).expect("a notice is due")
+}
+
+/// One line per case: what was told, how it stands, what follows.
+#[test]
+fn decides_what_to_tell() {
+    use Severity::{High, Warning};
+    let base = one(Kind::NewIp);
+    let id = base.alert_id.clone();
+    let case = |told: Option<(u32, State)>, revision: u32, severity: Severity, state: State| {
+        let alert = Alert { revision, severity, state, ends_at: (state == State::Resolved).then_some(T0 + HOUR), ..base.clone() };
+        GroupCase { alert, told, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
+    };
+    let firing = State::Firing;
+    let table: [(Option<(u32, State)>, u32, Severity, State, Option<Why>); 9] = [
+        (None, 1, High, firing, Some(Why::NewAlerts)),
+        (None, 1, High, State::Resolved, None),
+        (Some((1, firing)), 1, Warning, firing, None),
+        (Some((1, firing)), 2, Warning, firing, None),
+        (Some((1, firing)), 2, High, firing, Some(Why::Worse)),
+        (Some((1, firing)), 1, Warning, State::Resolved, Some(Why::AllResolved)),
+        (Some((1, firing)), 3, High, State::Resolved, Some(Why::AllResolved)),
+        (Some((1, State::Resolved)), 1, Warning, State::Resolved, None),
+        (Some((1, State::Resolved)), 2, Warning, firing, Some(Why::NewAlerts)),
+    ];
+    for (told, revision, severity, state, want) in table {
+        let cases = [case(told, revision, severity, state)];
+        let got = decide_with(&group(Receiver::Merchant, 1), &cases, Some(&facts()), &[(&id, Warning, Kind::NewIp)]);
+        assert_eq!(got.as_ref().map(|d| d.why), want, "{told:?} {revision} {severity:?} {state:?}");
+        if let Some(decision) = got {
+            assert_eq!(decision.plan.told, [(id.clone(), revision, state)]);
+        }
+    }
+    // A new kind counts as worse; so does any raise where nobody knows what was told.
+    let raised = [case(Some((1, firing)), 2, Warning, firing)];
+    for told in [&[(id.as_str(), Warning, Kind::Spike)][..], &[]] {
+        let got = decide_with(&group(Receiver::Merchant, 1), &raised, Some(&facts()), told);
+        assert_eq!(got.map(|d| d.why), Some(Why::Worse));
+    }
+    // One ends, the other goes on.
+    let mut other = case(Some((1, firing)), 1, Warning, firing);
+    other.alert.alert_id = "kw-other".into();
+    let got = decide_with(&group(Receiver::Merchant, 1), &[case(Some((1, firing)), 1, Warning, State::Resolved), other], Some(&facts()), &[]);
+    let got = got.expect("the end is told");
+    assert_eq!(got.why, Why::Resolved);
+    assert!(got.plan.mail.text.contains("1 other thing that we told you of before still goes on."), "{}", got.plan.mail.text);
+}
+
+#[test]
+fn a_case_that_began_in_company_keeps_its_subject() {
+    let mut cases = many(3);
+    let first = decide(Receiver::Merchant, &cases);
+    for case in &mut cases {
+        (case.told, case.first_notice) = (Some((1, State::Firing)), Some("merchant/m_8127/1".into()));
+    }
+    cases[1].alert.state = State::Resolved;
+    cases[1].alert.ends_at = Some(T0 + HOUR);
+    let end = decide_with(&group(Receiver::Merchant, 1), &cases, Some(&facts()), &[]).expect("the end is told");
+    assert_eq!(end.plan.mail.subject, first.plan.mail.subject);
+    assert_eq!(end.plan.mail.in_reply_to, Some(first.plan.mail.message_id));
+    assert_ne!(end.plan.mail.message_id, end.plan.mail.in_reply_to.clone().unwrap_or_default());
+}
+
+#[test]
+fn old_news_is_one_mail_to_operations() {
+    let (keys, operations, told_as) = (BTreeMap::new(), ["ops@caibo.digital".to_owned()], BTreeMap::new());
+    let ctx = NoticeContext {
+        merchant: None,
+        keys: &keys,
+        from: "keywatch@caibo.digital",
+        support: &[],
+        operations: &operations,
+        told_as: &told_as,
+        max_alerts: ALERTS_PER_MAIL,
+    };
+    let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);
+    let mail = plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
+    let decision = Decision { why: Why::First, plan: keywatch::store::NoticePlan { mail, told: Vec::new() } };
+    lawful(&decision);
+    golden("operations_old_news", &decision);
+}
