@@ -260,8 +260,11 @@ impl<'a> MapReader<'a> {
             self.problems.add(node.at, format!("expected a text, found {}", found(self.problems, node)));
             return None;
         };
+        if scalar.is_broken {
+            return None;
+        }
         if scalar.text.trim().is_empty() {
-            self.problems.add(node.at, "must not be empty");
+            self.problems.add(node.at, "expected a text, found an empty one");
             return None;
         }
         Some(scalar.text.clone())
@@ -316,10 +319,17 @@ impl<'a> MapReader<'a> {
         let node = self.node(name)?;
         let found = found(self.problems, node);
         let result = match &node.value {
+            Value::Scalar(scalar) if scalar.is_broken => return None,
             Value::Scalar(scalar) => read(scalar, &found),
             _ => Err(Fault::new(format!("expected {expected}, found {found}"), None)),
         };
-        result.map_err(|fault| self.fault(node.at, fault)).ok()
+        let named = |mut fault: Fault| {
+            if fault.message.starts_with("must ") {
+                fault.message = format!("`{name}` {}", fault.message);
+            }
+            self.fault(node.at, fault);
+        };
+        result.map_err(named).ok()
     }
 
     fn fault(&self, at: Position, fault: Fault) {
