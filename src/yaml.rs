@@ -115,7 +115,10 @@ pub fn parse(text: &str, problems: &Problems) -> Option<Node> {
 }
 
 fn null(at: Position) -> Node {
-    Node { value: Value::Scalar(Scalar { text: String::new(), raw: String::new(), quoted: false, is_broken: false }), at }
+    Node {
+        value: Value::Scalar(Scalar { text: String::new(), raw: String::new(), quoted: false, is_broken: false }),
+        at,
+    }
 }
 
 /// A list or map that is still open.
@@ -149,7 +152,10 @@ impl Builder<'_> {
                 self.refuse_extras(at, anchor, tag.is_some());
                 let text = text.into_owned();
                 let quoted = style != ScalarStyle::Plain;
-                self.push(Node { value: Value::Scalar(Scalar { raw: text.clone(), text, quoted, is_broken: false }), at })?;
+                self.push(Node {
+                    value: Value::Scalar(Scalar { raw: text.clone(), text, quoted, is_broken: false }),
+                    at,
+                })?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_extras(at, anchor, tag.is_some());
@@ -284,7 +290,7 @@ mod tests {
             "a: &x 1\nb: *x\n",
             "1:4 anchors (`&name`) are not supported: write the value out where it is needed\n2:4 aliases (`*name`) are not supported: write the value out",
         );
-        check("a: !!str 1\n", "1:10 tags (`!name`) are not supported");
+        check("a: !!str 1\n", "1:4 tags (`!name`) are not supported");
         check("a: 1\n---\nb: 2\n", "2:1 a second document starts here: one document a file");
         check("a: 1\nb: 2\na: 3\n", "3:1 field `a` is given twice");
         check("[a, b]: 3\n", "1:1 a field's name must be a single word, not a list or fields");

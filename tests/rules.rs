@@ -193,7 +193,11 @@ fn parameters_can_be_set_from_outside() {
         ("off.unused_for=1d", "the rule `off` is off: this would change nothing", ""),
         ("stale.unused_four=1d", "the rule `stale` has no parameter `unused_four`", "did you mean `unused_for`?"),
         ("spike.x=1", "the rule `spike` has no parameter `x`", "its parameters are `budget`, `min_extra`, `quiet`"),
-        ("stale.unused_for=90", "expected a duration such as `5m`, found a number", "add a unit: `ms`, `s`, `m`, `h`, `d` or `w`"),
+        (
+            "stale.unused_for=90",
+            "expected a duration such as `5m`, found a number",
+            "add a unit: `ms`, `s`, `m`, `h`, `d` or `w`",
+        ),
         ("stale.unused_for=1h", "must be from `1d` to `3650d`, found `1h`", ""),
         ("spike.min_extra=many", "expected a whole number, found `many`", ""),
         ("spike.budget=NaN", "expected a number, found `NaN`", ""),
@@ -276,7 +280,8 @@ fn shipped_rules_show_the_defaults() {
         let bare = format!("{before}{}", &rest[end..]);
         let hash = |text: &str| compile(vec![file("x.yml", text)], SPECS).unwrap().rules[0].hash.clone();
         assert_eq!(hash(&rule_file.text), hash(&bare), "{}", rule_file.name);
-        let spec = SPECS.iter().find(|spec| rule_file.text.contains(&format!("\nkind: {}\n", spec.kind.as_str()))).unwrap();
+        let spec =
+            SPECS.iter().find(|spec| rule_file.text.contains(&format!("\nkind: {}\n", spec.kind.as_str()))).unwrap();
         for param in spec.params {
             assert!(rest[..end].contains(&format!("  {}: ", param.name)), "{}: {}", rule_file.name, param.name);
         }
@@ -286,9 +291,32 @@ fn shipped_rules_show_the_defaults() {
 #[test]
 fn shipped_rules_are_written_for_people() {
     const AVOIDED: &[&str] = &[
-        "anomaly", "z-score", "baseline", "threshold", "incident", "ioc", "credential", "rotate", "rotated", "env",
-        "asn", "cidr", "ua", "malicious", "hacker", "breach", "compromised", "suspicious", "critical", "urgent",
-        "immediately", "dear", "verify", "click", "please", "simply",
+        "anomaly",
+        "z-score",
+        "baseline",
+        "threshold",
+        "incident",
+        "ioc",
+        "credential",
+        "rotate",
+        "rotated",
+        "env",
+        "asn",
+        "cidr",
+        "ua",
+        "malicious",
+        "hacker",
+        "breach",
+        "compromised",
+        "suspicious",
+        "critical",
+        "urgent",
+        "immediately",
+        "dear",
+        "verify",
+        "click",
+        "please",
+        "simply",
     ];
     for rule in shipped().rules {
         for text in rule.runbook.iter().chain([&rule.title, &rule.description]) {
