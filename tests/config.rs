@@ -155,7 +155,11 @@ fn paths_are_relative_to_the_file() {
 fn a_file_that_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = load(&dir.path().join("none.yml"), &env).unwrap_err();
-    assert!(missing[0].to_string().ends_with("none.yml: cannot read the file: there is no such file\n"), "{}", missing[0]);
+    assert!(
+        missing[0].to_string().ends_with("none.yml: cannot read the file: there is no such file\n"),
+        "{}",
+        missing[0]
+    );
     std::fs::write(dir.path().join("binary.yml"), [0xff, 0xfe, 0x00]).unwrap();
     let binary = load(&dir.path().join("binary.yml"), &env).unwrap_err();
     assert!(binary[0].message.contains("not UTF-8"), "{}", binary[0]);
@@ -173,7 +177,9 @@ fn the_example_loads_and_shows_the_defaults() {
     let config = load(Path::new("keywatch.example.yml"), &|_| None).unwrap_or_else(|p| panic!("{}", render(&p)));
     assert_eq!(config.limits, Limits::default());
     let least = good("");
-    let text = |config: &Config| format!("{:?} {:?} {:?} {:?}", config.alerts, config.http, config.log, config.mail.give_up_after);
+    let text = |config: &Config| {
+        format!("{:?} {:?} {:?} {:?}", config.alerts, config.http, config.log, config.mail.give_up_after)
+    };
     assert_eq!(text(&config), text(&least));
     assert_eq!(config.source.kafka.group, least.source.kafka.group);
     assert_eq!(config.store.max_connections, least.store.max_connections);
@@ -184,7 +190,9 @@ fn the_example_loads_and_shows_the_defaults() {
 fn the_examples_optional_fields_are_right() {
     let text: String = example()
         .lines()
-        .filter(|line| !["_file: secrets/", "none: {}", "#files:", "#directory:"].iter().any(|other| line.contains(other)))
+        .filter(|line| {
+            !["_file: secrets/", "none: {}", "#files:", "#directory:"].iter().any(|other| line.contains(other))
+        })
         .map(|line| {
             let line = match line.trim_start().strip_prefix('#') {
                 Some(field) if is_field(field) => line.replacen('#', "", 1),

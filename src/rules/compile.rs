@@ -387,16 +387,16 @@ fn one_line(problems: &Problems, at: Position, text: &str, max: usize) -> String
 
 fn read_runbook(map: &mut MapReader<'_>) -> Vec<String> {
     map.require("runbook");
-    let steps = map.strings("runbook");
-    let is_empty = steps.as_ref().is_some_and(Vec::is_empty);
-    let steps = steps.unwrap_or_default();
-    if is_empty {
-        map.problems().add(map.key_at("runbook"), "`runbook` needs at least one step");
+    if let Some(Value::List(items)) = map.node("runbook").map(|node| &node.value) {
+        if items.is_empty() {
+            map.problems().add(map.key_at("runbook"), "`runbook` needs at least one step");
+        }
+        if let Some(surplus) = items.get(MAX_STEPS) {
+            let message = format!("{} steps, at most {MAX_STEPS}: more are not read", items.len());
+            map.problems().add(surplus.at, message);
+        }
     }
-    if let Some((_, at)) = steps.get(MAX_STEPS) {
-        let message = format!("{} steps, at most {MAX_STEPS}: more are not read", steps.len());
-        map.problems().add(*at, message);
-    }
+    let steps = map.strings("runbook").unwrap_or_default();
     steps.iter().map(|(step, at)| one_line(map.problems(), *at, step, MAX_STEP)).collect()
 }
 

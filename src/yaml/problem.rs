@@ -32,7 +32,7 @@ pub struct Problem {
     /// What to do.
     pub hint: Option<String>,
     /// The line, with secrets masked and what a terminal must not see taken out.
-    pub line_text: String,
+    pub line_text: Box<str>,
     /// Where in `line_text` to point (from 0), and how wide.
     pub underline: (usize, usize),
 }
@@ -46,7 +46,7 @@ impl Problem {
             column: 0,
             message: message.into(),
             hint: None,
-            line_text: String::new(),
+            line_text: Box::default(),
             underline: (0, 0),
         }
     }
@@ -170,6 +170,7 @@ impl Problems {
             return;
         }
         let (line_text, underline) = self.excerpt(at);
+        let line_text = line_text.into_boxed_str();
         let (file, line, column) = (self.file.clone(), at.line, at.column);
         self.found.borrow_mut().push(Problem { file, line, column, message, hint, line_text, underline });
     }
