@@ -171,14 +171,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let consuming = kafka::consume(kafka, &[&kafka.auth_events], "", send, stopping.clone());
     threads.push(consuming.thread);
     let pipeline = Pipeline::new(parts(Role::Events), Some(consuming.hint));
-    tasks.spawn(async move { ("pipeline", pipeline.run(receive, controlled).await) });
+    tasks.spawn(on_own_thread("pipeline", move || pipeline.run(receive, controlled)));
     if let Some(topic) = &kafka.auth_refused {
         let (send, receive) = mpsc::channel(CHANNEL);
         let consuming = kafka::consume(kafka, &[topic], "-refused", send, stopping.clone());
         threads.push(consuming.thread);
         let pipeline = Pipeline::new(parts(Role::Refused), Some(consuming.hint));
         let (_, nothing) = mpsc::channel(1);
-        tasks.spawn(async move { ("pipeline of refusals", pipeline.run(receive, nothing).await) });
+        tasks.spawn(on_own_thread("pipeline-refused", move || pipeline.run(receive, nothing)));
     }
 
     let failed = watch(&mut tasks, &mut signals, rulebook, control).await;
@@ -209,6 +209,29 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
+/// Runs a future on a thread of its own: the engine works long stretches without a pause, which would starve others.
+fn on_own_thread<F>(
+    name: &'static str,
+    make: impl FnOnce() -> F + Send + 'static,
+) -> impl Future<Output = (&'static str, anyhow::Result<()>)> + Send
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = tokio::runtime::Handle::current();
+    let (send, receive) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+        // Nobody listens once the process is going down for another reason.
+        let _ = send.send(runtime.block_on(make()));
+    });
+    async move {
+        let outcome = match thread {
+            Err(error) => Err(anyhow::Error::from(error).context("start a thread")),
+            Ok(_) => receive.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it crashed"))),
+        };
+        (name, outcome)
+    }
+}
+
 /// Waits for a signal or a failure; reloads rules on the way.
 async fn watch(
     tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
@@ -219,10 +242,12 @@ async fn watch(
     let mut look = tokio::time::interval(Duration::from_secs(2));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let Signals { terminate, interrupt, hang_up } = signals;
         let changed = tokio::select! {
-            () = signals.stop() => return None,
+            _ = terminate.recv() => return None,
+            _ = interrupt.recv() => return None,
             Some(ended) = tasks.join_next() => return Some(failure(ended)),
-            _ = signals.hang_up.recv() => rulebook.reload().await,
+            _ = hang_up.recv() => rulebook.reload().await,
             _ = look.tick() => rulebook.follow().await,
         };
         if let Some(rules) = changed {

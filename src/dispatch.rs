@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::alerting::group::{ALERTS_PER_MAIL, NoticeContext, plan};
+use crate::alerting::group::{ALERTS_PER_MAIL, NoticeContext, plan, plan_old_news};
 use crate::config::MailConfig;
+use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::metrics::Metrics;
 use crate::pipeline::{SharedFacts, read_facts};
 use crate::store::{Store, StoreError};
@@ -78,6 +79,32 @@ impl Dispatcher {
         Ok(made)
     }
 
+    /// Sends operations one summary of the alerts that were too old to be mailed.
+    pub async fn tell_old_news(&self, now: Millis) -> Result<(), StoreError> {
+        let nobody = BTreeMap::new();
+        let told = self.store.sum_up_old_news(now, |old| plan_old_news(old, &self.context(None, &nobody), now)).await?;
+        if told {
+            self.metrics.notices.inc();
+            self.wake_delivery.notify_one();
+        }
+        Ok(())
+    }
+
+    fn context<'a>(
+        &'a self,
+        merchant: Option<&'a MerchantFacts>,
+        keys: &'a BTreeMap<String, KeyFacts>,
+    ) -> NoticeContext<'a> {
+        NoticeContext {
+            merchant,
+            keys,
+            from: &self.mail.from,
+            support: &self.mail.support,
+            operations: &self.mail.operations,
+            max_alerts: ALERTS_PER_MAIL,
+        }
+    }
+
     async fn dispatch(&self, group_id: &str, now: Millis) -> Result<bool, StoreError> {
         let notice = self
             .store
@@ -88,15 +115,7 @@ impl Dispatcher {
                     .filter_map(|case| case.alert.key_id.as_deref())
                     .filter_map(|key| Some((key.to_owned(), facts.key(key)?.clone())))
                     .collect();
-                let context = NoticeContext {
-                    merchant: facts.merchant(&group.merchant_id),
-                    keys: &keys,
-                    from: &self.mail.from,
-                    support: &self.mail.support,
-                    operations: &self.mail.operations,
-                    told_as: &BTreeMap::new(),
-                    max_alerts: ALERTS_PER_MAIL,
-                };
+                let context = self.context(facts.merchant(&group.merchant_id), &keys);
                 plan(group, cases, &context, now).map(|decision| decision.plan)
             })
             .await?;

@@ -31,6 +31,11 @@ impl Health {
         self.lock().caught_up = caught_up;
     }
 
+    /// Whether every partition has been read to its end.
+    pub fn is_caught_up(&self) -> bool {
+        self.lock().caught_up
+    }
+
     /// What is wrong with the store, if anything.
     pub fn store_trouble(&self, trouble: Option<String>) {
         self.lock().store = trouble;

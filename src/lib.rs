@@ -5,6 +5,8 @@
 
 pub mod alert;
 pub mod alerting;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod engine;
@@ -14,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod notify;
 pub mod pipeline;
+pub mod replay;
 pub mod rules;
 pub mod source;
 pub mod store;

@@ -25,6 +25,7 @@ mod db;
 mod facts;
 mod groups;
 mod journal;
+mod old_news;
 mod outbox;
 mod read;
 mod rules;
@@ -264,6 +265,8 @@ pub struct GroupCase {
     pub alert: Alert,
     /// Revision and state that the receiver was last told of.
     pub told: Option<(u32, State)>,
+    /// Severity and kind that the receiver was last told.
+    pub told_as: Option<(crate::alert::Severity, crate::alert::Kind)>,
     /// Name of the first notice about it, which later ones refer to.
     pub first_notice: Option<String>,
 }

@@ -122,11 +122,11 @@ fn live_at_test() -> Alert {
 fn resolved(mut alert: Alert) -> GroupCase {
     alert.state = State::Resolved;
     alert.ends_at = Some(T0 + 26 * HOUR + 5 * MINUTE);
-    GroupCase { alert, told: Some((1, State::Firing)), first_notice: Some("merchant/m_8127/1".into()) }
+    GroupCase { alert, told: Some((1, State::Firing)), told_as: None, first_notice: Some("merchant/m_8127/1".into()) }
 }
 
 fn fresh(alert: Alert) -> GroupCase {
-    GroupCase { alert, told: None, first_notice: None }
+    GroupCase { alert, told: None, told_as: None, first_notice: None }
 }
 
 fn group(receiver: Receiver, revision: i64) -> Group {
@@ -140,17 +140,17 @@ fn decide_with(
     told: &[(&str, Severity, Kind)],
 ) -> Option<Decision> {
     let (keys, support, operations) = (keys(), ["support@caibo.digital".to_owned()], ["ops@caibo.digital".to_owned()]);
-    let told_as = told.iter().map(|(id, severity, kind)| ((*id).to_owned(), (*severity, *kind))).collect();
+    let told_as = |case: &GroupCase| told.iter().find(|(id, ..)| *id == case.alert.alert_id).map(|(_, s, k)| (*s, *k));
+    let cases: Vec<_> = cases.iter().map(|case| GroupCase { told_as: told_as(case), ..case.clone() }).collect();
     let ctx = NoticeContext {
         merchant,
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &operations,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
-    let decision = plan(group, cases, &ctx, T0 + 75 * MINUTE);
+    let decision = plan(group, &cases, &ctx, T0 + 75 * MINUTE);
     if let Some(decision) = &decision {
         lawful(decision);
     }
@@ -328,14 +328,13 @@ fn strangers_text_stays_text() {
 }
 
 fn decide_unchecked(group: &Group, cases: &[GroupCase], merchant: &MerchantFacts) -> Decision {
-    let (keys, support, told_as) = (BTreeMap::new(), ["support@caibo.digital".to_owned()], BTreeMap::new());
+    let (keys, support) = (BTreeMap::new(), ["support@caibo.digital".to_owned()]);
     let ctx = NoticeContext {
         merchant: Some(merchant),
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &support,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
     plan(group, cases, &ctx, T0).expect("a notice is due")
@@ -355,7 +354,7 @@ fn decides_what_to_tell() {
             ends_at: (state == State::Resolved).then_some(T0 + HOUR),
             ..base.clone()
         };
-        GroupCase { alert, told, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
+        GroupCase { alert, told, told_as: None, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
     };
     let firing = State::Firing;
     let table = [
@@ -418,14 +417,13 @@ fn a_case_that_began_in_company_keeps_its_subject() {
 
 #[test]
 fn old_news_is_one_mail_to_operations() {
-    let (keys, operations, told_as) = (BTreeMap::new(), ["ops@caibo.digital".to_owned()], BTreeMap::new());
+    let (keys, operations) = (BTreeMap::new(), ["ops@caibo.digital".to_owned()]);
     let ctx = NoticeContext {
         merchant: None,
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &[],
         operations: &operations,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
     let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::engine::detect::SPECS;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
-use crate::rules::compile::{compile, load_directory};
+use crate::rules::compile::{compile, load};
 use crate::store::{Store, StoreError};
 use crate::wall;
-use crate::yaml::problem;
+use crate::yaml::render;
 
 /// The rules in force, the folder of proposals, and the store between the instances.
 #[derive(Debug)]
@@ -25,9 +25,7 @@ pub struct Rulebook {
 
 /// Reads and validates a folder of rules as one version.
 pub fn read_rules(directory: &Path) -> Result<RuleSet, String> {
-    load_directory(directory)
-        .and_then(|files| compile(files, SPECS))
-        .map_err(|problems| problem::render(&problems))
+    load(directory, SPECS, &[]).map_err(|problems| render(&problems))
 }
 
 impl Rulebook {
@@ -36,7 +34,8 @@ impl Rulebook {
     /// A folder that was in force before and was followed by another is old: this instance was started with files that
     /// somebody has replaced since, and must not take the others back.
     pub async fn open(directory: &Path, store: Store, instance: String, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let proposed = read_rules(directory).map_err(|problems| anyhow::anyhow!("the rules are not valid\n{problems}"))?;
+        let proposed =
+            read_rules(directory).map_err(|problems| anyhow::anyhow!("the rules are not valid\n{problems}"))?;
         let mut book = Rulebook {
             directory: directory.to_owned(),
             store,
@@ -51,8 +50,9 @@ impl Rulebook {
             Some(stored) if book.store.known_rules(&proposal.version).await? => {
                 tracing::warn!(on_disk = %proposal.version, in_force = %stored.version, adopted_by = %stored.adopted_by,
                     "the rule files on disk are older than the rules in force; SIGHUP would adopt them");
-                let rules = compile(stored.files, SPECS)
-                    .map_err(|p| anyhow::anyhow!("the rules in force cannot be read by this version\n{}", problem::render(&p)))?;
+                let rules = compile(stored.files, SPECS).map_err(|p| {
+                    anyhow::anyhow!("the rules in force cannot be read by this version\n{}", render(&p))
+                })?;
                 book.current = Arc::new(rules);
             }
             _ => book.adopt(proposal).await?,
@@ -109,7 +109,7 @@ impl Rulebook {
             }
             Err(problems) => {
                 tracing::error!(version = %stored.version, "another instance adopted rules that this version cannot read\n{}",
-                    problem::render(&problems));
+                    render(&problems));
                 self.unreadable = Some(stored.version);
                 None
             }

@@ -63,6 +63,18 @@ pub struct ShardCounts {
     pub networks_forgotten: u64,
 }
 
+impl ShardCounts {
+    /// Adds what another shard counted.
+    pub fn add(&mut self, other: ShardCounts) {
+        self.judged += other.judged;
+        self.skipped += other.skipped;
+        self.no_merchant += other.no_merchant;
+        self.cases_dropped += other.cases_dropped;
+        self.keys_dropped += other.keys_dropped;
+        self.networks_forgotten += other.networks_forgotten;
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     subject: Subject,
