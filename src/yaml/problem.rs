@@ -200,7 +200,8 @@ pub fn is_secret_name(name: &str) -> bool {
     }
     const PARTS: [&str; 10] =
         ["passw", "passphrase", "secret", "token", "pwd", "credential", "jaas", "oauthbearer.config", "api_key", "pem"];
-    if PARTS.iter().any(|part| name.contains(part)) {
+    let joined: String = name.chars().filter(|c| !matches!(c, '_' | '.' | '-')).collect();
+    if PARTS.iter().any(|part| name.contains(part) || joined.contains(part)) {
         return true;
     }
     name.split(['_', '.', '-']).any(|word| {
