@@ -25,6 +25,33 @@ pub enum SourceEvent {
         /// The offset that the next message will have.
         next_offset: i64,
     },
+    /// Messages are gone that this instance has not read (retention was faster); reading goes on at `to`. Where `to` is
+    /// before `from`, the topic was made anew or cut short.
+    Gap {
+        /// Topic.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The offset that would have come next.
+        from: i64,
+        /// The offset that comes next.
+        to: i64,
+    },
+    /// The source cannot go on for now and keeps trying: one clear sentence with what to do. Said once for each spell.
+    Trouble(String),
+    /// The trouble is over.
+    Recovered,
+    /// The source has given up: one clear sentence with what to do.
+    Failed(String),
+}
+
+/// Everything that the source of facts can say.
+#[derive(Debug)]
+pub enum FactsEvent {
+    /// Facts of one partition, in order.
+    Batch(Batch),
+    /// What was there at the start has been read. Said once; live facts follow.
+    ReachedEnd,
     /// The source cannot go on for now and keeps trying: one clear sentence with what to do. Said once for each spell.
     Trouble(String),
     /// The trouble is over.
@@ -39,6 +66,7 @@ pub struct Assignment {
     /// The partitions, each with the oldest offset that is still there and the next one to be written.
     pub partitions: Vec<AssignedPartition>,
     /// Where to start reading each, in the same order. Dropped without an answer = don't read (shutting down).
+    /// An answer that takes longer than half a minute still counts, unless the partitions were taken away meanwhile.
     pub reply: SyncSender<Vec<i64>>,
 }
 

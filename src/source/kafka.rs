@@ -1,1 +1,206 @@
-//! (being written)
+//! Kafka, through librdkafka. Only this module and those below it name `rdkafka`.
+//!
+//! A thread of its own polls a consumer in the group and sends [`SourceEvent`]s into the pipeline's bounded channel. Where
+//! reading starts is the pipeline's word (the store knows), not Kafka's committed offset, which is only a hint for people.
+//! When the pipeline is slow, reading pauses while polling goes on, so that the group keeps this member.
+//!
+//! After a cancellation the consumer leaves the group as it would in any rebalance: the pipeline gets `Revoked` once more
+//! and may save. It should go on draining until the channel closes, or drop the receiver.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::client::{Listener, Plain, client_config, lock, make};
+use self::group::{Member, State};
+use self::read::refusal;
+use self::trouble::Explainer;
+use super::SourceEvent;
+use crate::config::KafkaConfig;
+
+mod certificate;
+mod client;
+mod facts;
+mod gather;
+mod group;
+mod read;
+#[doc(hidden)]
+pub mod testing;
+mod trouble;
+
+pub use facts::read_facts;
+
+/// How long `check` tries.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// A running consumer.
+#[derive(Debug)]
+pub struct Consuming {
+    /// Ends after a cancellation, or after `Failed`.
+    pub thread: JoinHandle<()>,
+    /// Takes positions that the store has.
+    pub hint: CommitHint,
+}
+
+/// Takes positions that the store has, to be shown in Kafka for its lag tools. Nothing is read from there.
+#[derive(Clone, Debug, Default)]
+pub struct CommitHint(Arc<Mutex<Stored>>);
+
+/// The next offset of each partition.
+type Stored = BTreeMap<(Arc<str>, i32), i64>;
+
+impl CommitHint {
+    /// Everything before `next` is stored. Never blocks; the last word on a partition wins.
+    pub fn stored(&self, topic: &Arc<str>, partition: i32, next: i64) {
+        lock(&self.0).insert((topic.clone(), partition), next);
+    }
+}
+
+/// How long the pipeline may take to answer.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To say where to start. Reading waits for longer; the group does not.
+    pub assign: Duration,
+    /// To let go.
+    pub revoke: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { assign: Duration::from_secs(30), revoke: Duration::from_secs(20) }
+    }
+}
+
+/// Joins the group `source.kafka.group` + `group_suffix` and reads `topics`, on a thread of its own.
+pub fn consume(
+    config: &KafkaConfig,
+    topics: &[&str],
+    group_suffix: &str,
+    to: mpsc::Sender<SourceEvent>,
+    cancel: CancellationToken,
+) -> Consuming {
+    consume_patiently(config, topics, group_suffix, to, cancel, Patience::default())
+}
+
+/// As [`consume`], with other bounds.
+#[doc(hidden)]
+pub fn consume_patiently(
+    config: &KafkaConfig,
+    topics: &[&str],
+    group_suffix: &str,
+    to: mpsc::Sender<SourceEvent>,
+    cancel: CancellationToken,
+    patience: Patience,
+) -> Consuming {
+    let group = format!("{}{group_suffix}", config.group);
+    let explainer = Explainer::new(config, group.clone());
+    let client = client_config(config, &group);
+    let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    let hint = CommitHint::default();
+    let member_hint = hint.clone();
+    let config = config.clone();
+    let thread = std::thread::spawn(move || {
+        let failed = to.clone();
+        // A token of its own: that the pipeline is gone ends this consumer, not the whole program.
+        let member = Member {
+            listener: Listener::new(explainer),
+            to,
+            cancel: cancel.child_token(),
+            patience,
+            hint: member_hint,
+            state: Mutex::new(State::default()),
+        };
+        let consumer: BaseConsumer<Member> = match make(&config, &client, member) {
+            Ok(consumer) => consumer,
+            Err(text) => {
+                // Nobody there to hear it: then nobody needs to.
+                let _ = failed.blocking_send(SourceEvent::Failed(text));
+                return;
+            }
+        };
+        read::subscribe(&consumer, &topics);
+        read::read(&consumer, &topics);
+        consumer.context().cancel.cancel();
+        // Dropping it leaves the group, which revokes the partitions.
+        drop(consumer);
+    });
+    Consuming { thread, hint }
+}
+
+/// Looks whether the brokers answer and let us read `topics` in our group; blocks for up to ten seconds or so.
+///
+/// The error is the sentence that [`consume`] would send as `Trouble` or `Failed`.
+pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
+    let explainer = Explainer::new(config, config.group.clone());
+    let client = client_config(config, &config.group);
+    let consumer = make(config, &client, Plain(Listener::new(explainer.clone())))?;
+    let listener = &consumer.context().0;
+    let end = Instant::now() + CHECK;
+    for topic in topics {
+        loop {
+            let result = consumer.fetch_metadata(Some(topic), Duration::from_secs(1));
+            hear(&consumer);
+            listener.diagnose();
+            let code = match &result {
+                Ok(metadata) => {
+                    let found = metadata.topics().iter().find(|found| found.name() == *topic);
+                    match found.and_then(|found| found.error()) {
+                        None => break,
+                        Some(error) => Some(error.into()),
+                    }
+                }
+                Err(error) => error.rdkafka_error_code(),
+            };
+            if let Some(text) = code.and_then(|code| refusal(listener, topic, code)) {
+                return Err(text);
+            }
+            if let Some(text) = lock(&listener.reports).to_say.first() {
+                return Err(text.clone());
+            }
+            let reports = lock(&listener.reports);
+            let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
+            if away || Instant::now() >= end {
+                return Err(reports.away(&explainer));
+            }
+        }
+    }
+    check_group(&consumer, topics)
+}
+
+/// Only a refusal counts: a fresh cluster takes some seconds until groups work.
+fn check_group(consumer: &BaseConsumer<Plain>, topics: &[&str]) -> Result<(), String> {
+    let Some(topic) = topics.first() else { return Ok(()) };
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let result = consumer.committed_offsets(list, Duration::from_secs(5));
+    hear(consumer);
+    let code = match &result {
+        Ok(list) => list.elements().iter().find_map(|place| place.error().err()).and_then(|e| e.rdkafka_error_code()),
+        Err(error) => error.rdkafka_error_code(),
+    };
+    let listener = &consumer.context().0;
+    let said = lock(&listener.reports).to_say.first().cloned();
+    match code.and_then(|code| refusal(listener, topic, code)).or(said) {
+        Some(text) => Err(text),
+        None => Ok(()),
+    }
+}
+
+/// Lets the client's reports reach its listener.
+fn hear(consumer: &BaseConsumer<Plain>) {
+    for _ in 0..100 {
+        match consumer.poll(Duration::from_millis(1)) {
+            None => return,
+            Some(Err(KafkaError::PartitionEOF(_)) | Ok(_)) => {}
+            Some(Err(error)) => read::take_error(&consumer.context().0, &error),
+        }
+    }
+}
