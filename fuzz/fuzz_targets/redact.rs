@@ -14,6 +14,9 @@ fuzz_target!(|payload: &[u8]| {
         let once = mask(&MASKER, &text).into_owned();
         assert_eq!(mask(&MASKER, &once), once);
     }
+    if text.contains("Zq7Xw2Lm9Rt4") {
+        return; // The fuzzer guessed the secret's own letters: without a prefix they are no secret.
+    }
     let middle = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let (before, after) = text.split_at(middle);
     let planted = format!("{before} caibo_live_sk_Zq7Xw2Lm9Rt4Kp8Vn3Bs6Yd1Hc5Jf0Ga {after}");
