@@ -15,6 +15,7 @@ pub enum AlertsCommand {
     /// List alerts, the newest last
     List {
         #[command(flatten)]
+        #[doc = "Where the configuration is"]
         config: ConfigArg,
         /// Only those that go on
         #[arg(long)]
@@ -37,6 +38,7 @@ pub enum AlertsCommand {
         /// The alert's reference, or enough of its beginning
         id: String,
         #[command(flatten)]
+        #[doc = "Where the configuration is"]
         config: ConfigArg,
         /// How to print
         #[arg(short, long, value_enum, default_value = "text")]

@@ -346,6 +346,7 @@ impl Shard {
                 if !fire_one(key, due, moment, world, out) {
                     break;
                 }
+                key.fired_to = key.fired_to.max(Some(due));
                 fired = true;
             }
         }
@@ -504,7 +505,9 @@ fn next_due(key: &Key, merchant_id: Option<&str>, watched_since: Option<Millis>,
     let detector = |rule: &Rule| {
         let open = key.cases.iter().any(|c| *c.alert.rule == *rule.name);
         let due = rule.detector.due(&still, open)?;
-        (open || rule.matcher.matches(env, merchant_id, &key.features.key_id)).then_some(due)
+        let fresh = key.fired_to.is_none_or(|fired| due > fired)
+            && rule.matcher.matches(env, merchant_id, &key.features.key_id);
+        (open || fresh).then_some(due)
     };
     quiet.into_iter().chain(world.rules.rules.iter().filter_map(detector)).min()
 }
@@ -565,7 +568,7 @@ fn judge(
     let (ts, count) = (event.ts, u64::from(event.count));
     let Subject { id, merchant, keys, .. } = subject;
     let merchant_id = merchant_of(id);
-    let Key { features, cases } = &mut keys[place];
+    let Key { features, cases, .. } = &mut keys[place];
     let mut judged = Judged { reschedule: features.first_seen.is_none(), ..Judged::default() };
     let facts = world.facts.key(&features.key_id);
     let accepted = event.outcome == Outcome::Ok;

@@ -114,6 +114,8 @@ pub struct Key {
     pub features: KeyFeatures,
     /// Episodes that go on.
     pub cases: Vec<OpenCase>,
+    /// Timers up to here have fired: none opens a case for the same moment twice.
+    pub fired_to: Option<Millis>,
 }
 
 /// What a merchant's keys have shown together.
@@ -165,7 +167,7 @@ impl Subject {
             Ok(at) => Some(at),
             Err(_) if self.keys.len() >= KEYS_PER_MERCHANT => None,
             Err(at) => {
-                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new() });
+                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new(), fired_to: None });
                 Some(at)
             }
         }

@@ -178,7 +178,13 @@ impl Member {
             let once = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
             match consumer.fetch_watermarks(topic, *partition, once) {
                 Ok((low, high)) => {
-                    return Some(AssignedPartition { topic: topic.clone(), partition: *partition, low, high });
+                    return Some(AssignedPartition {
+                        topic: topic.clone(),
+                        partition: *partition,
+                        low,
+                        high,
+                        of: count_of(consumer, topic, once),
+                    });
                 }
                 Err(error) => {
                     tracing::debug!(target: "keywatch::kafka", topic = &**topic, partition, "no watermarks yet: {error}");
@@ -411,4 +417,13 @@ impl Starts {
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect()
+}
+
+/// How many partitions a topic has; 0 where the broker does not say.
+fn count_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, within: Duration) -> i32 {
+    consumer
+        .fetch_metadata(Some(topic), within)
+        .ok()
+        .and_then(|metadata| metadata.topics().iter().find(|t| t.name() == topic).map(|t| t.partitions().len() as i32))
+        .unwrap_or(0)
 }
