@@ -4,16 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Code that sees only its arguments: no clock, no I/O, no randomness, no logging.
-const PURE: &[&str] = &[
-    "src/alert",
-    "src/alerting",
-    "src/engine",
-    "src/event",
-    "src/notify/render",
-    "src/rules",
-    "src/time",
-    "src/yaml",
-];
+const PURE: &[&str] =
+    &["src/alert", "src/alerting", "src/engine", "src/event", "src/notify/render", "src/rules", "src/time", "src/yaml"];
 
 /// Files within pure folders that touch the disk for them.
 const IMPURE_FILES: &[&str] = &["src/rules/load.rs"];
@@ -219,7 +211,8 @@ fn files_say_what_they_are_and_stay_short() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X"), concat!("dbg", "!("), "(being written)"];
+    let words =
+        [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X"), concat!("dbg", "!("), "(being written)"];
     let mut found = Vec::new();
     for file in files("src").into_iter().chain(files("tests")).filter(|file| file.path != "tests/tidy.rs") {
         for (i, line) in file.text.lines().enumerate() {
