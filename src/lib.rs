@@ -5,12 +5,21 @@
 
 pub mod alert;
 pub mod alerting;
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod health;
+pub mod http;
+pub mod metrics;
 pub mod notify;
+pub mod pipeline;
+pub mod replay;
 pub mod rules;
 pub mod source;
 pub mod store;
 pub mod time;
+pub mod wall;
 pub mod yaml;

@@ -1,3 +1,5 @@
 //! The `keywatch` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    keywatch::cli::main()
+}

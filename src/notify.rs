@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-pub mod render;
 pub mod deliver;
 pub mod mail;
+pub mod render;
 
 /// One rendered message. The same notice is always rendered once and kept, so a retry sends the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -81,6 +81,8 @@ pub struct AssignedPartition {
     pub low: i64,
     /// Offset after the newest.
     pub high: i64,
+    /// How many partitions the topic has.
+    pub of: i32,
 }
 
 /// Partitions taken from this instance.

@@ -25,11 +25,13 @@ mod db;
 mod facts;
 mod groups;
 mod journal;
+mod old_news;
 mod outbox;
 mod read;
 mod rules;
 mod schema;
 mod shards;
+mod sweeps;
 
 /// How long a statement waits for a connection, a lock, or SQLite's other writers.
 const WAIT: Duration = Duration::from_secs(10);
@@ -117,11 +119,7 @@ async fn open_postgres(url: &str, max_connections: u32) -> Result<Pools, StoreEr
     let name = options.get_application_name().unwrap_or("keywatch").to_owned();
     let options = options
         .application_name(&name)
-        .options([
-            ("statement_timeout", "60s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-        ])
+        .options([("statement_timeout", "60s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "5s")])
         .disable_statement_logging();
     // The pool would try again until its time is over, and then not say why.
     let first = tokio::time::timeout(WAIT, options.connect()).await;
@@ -267,6 +265,8 @@ pub struct GroupCase {
     pub alert: Alert,
     /// Revision and state that the receiver was last told of.
     pub told: Option<(u32, State)>,
+    /// Severity and kind that the receiver was last told.
+    pub told_as: Option<(crate::alert::Severity, crate::alert::Kind)>,
     /// Name of the first notice about it, which later ones refer to.
     pub first_notice: Option<String>,
 }

@@ -27,7 +27,10 @@ impl Pipeline {
     fn start(mock: &Mock, topic: &str, room: usize, patience: Patience) -> Pipeline {
         let (to, events) = mpsc::channel(room);
         let cancel = CancellationToken::new();
-        let config = plain_config(&mock.brokers(), "group");
+        let mut config = plain_config(&mock.brokers(), "group");
+        // The mock waits almost this long in a rebalance.
+        config.properties.insert("session.timeout.ms".into(), "3000".into());
+        config.properties.insert("heartbeat.interval.ms".into(), "300".into());
         let consuming = consume_patiently(&config, &[topic], "", to, cancel.clone(), patience);
         Pipeline { events, cancel, consuming, next: BTreeMap::new(), seen: Vec::new(), owned: Vec::new() }
     }

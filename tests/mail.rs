@@ -8,10 +8,13 @@ use keywatch::event::facts::{KeyFacts, MerchantFacts};
 use keywatch::notify::render::{HTML_MAX, OldNews};
 use keywatch::store::{Group, GroupCase};
 use keywatch::time::{DAY, HOUR, MINUTE, Millis};
+use laws::{lawful, plain_words};
 use serde_json::{Value, json};
 
 #[path = "data/mail/delivery.rs"]
 mod delivery;
+#[path = "data/mail/laws.rs"]
+mod laws;
 
 /// Mon 23 Nov 2026, 08:00 UTC.
 const T0: Millis = 1_795_420_800_000;
@@ -119,30 +122,35 @@ fn live_at_test() -> Alert {
 fn resolved(mut alert: Alert) -> GroupCase {
     alert.state = State::Resolved;
     alert.ends_at = Some(T0 + 26 * HOUR + 5 * MINUTE);
-    GroupCase { alert, told: Some((1, State::Firing)), first_notice: Some("merchant/m_8127/1".into()) }
+    GroupCase { alert, told: Some((1, State::Firing)), told_as: None, first_notice: Some("merchant/m_8127/1".into()) }
 }
 
 fn fresh(alert: Alert) -> GroupCase {
-    GroupCase { alert, told: None, first_notice: None }
+    GroupCase { alert, told: None, told_as: None, first_notice: None }
 }
 
 fn group(receiver: Receiver, revision: i64) -> Group {
     Group { id: format!("{}/m_8127", receiver.as_str()), receiver, merchant_id: "m_8127".into(), revision }
 }
 
-fn decide_with(group: &Group, cases: &[GroupCase], merchant: Option<&MerchantFacts>, told: &[(&str, Severity, Kind)]) -> Option<Decision> {
+fn decide_with(
+    group: &Group,
+    cases: &[GroupCase],
+    merchant: Option<&MerchantFacts>,
+    told: &[(&str, Severity, Kind)],
+) -> Option<Decision> {
     let (keys, support, operations) = (keys(), ["support@caibo.digital".to_owned()], ["ops@caibo.digital".to_owned()]);
-    let told_as = told.iter().map(|(id, severity, kind)| ((*id).to_owned(), (*severity, *kind))).collect();
+    let told_as = |case: &GroupCase| told.iter().find(|(id, ..)| *id == case.alert.alert_id).map(|(_, s, k)| (*s, *k));
+    let cases: Vec<_> = cases.iter().map(|case| GroupCase { told_as: told_as(case), ..case.clone() }).collect();
     let ctx = NoticeContext {
         merchant,
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &operations,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
-    let decision = plan(group, cases, &ctx, T0 + 75 * MINUTE);
+    let decision = plan(group, &cases, &ctx, T0 + 75 * MINUTE);
     if let Some(decision) = &decision {
         lawful(decision);
     }
@@ -153,76 +161,7 @@ fn decide(receiver: Receiver, cases: &[GroupCase]) -> Decision {
     decide_with(&group(receiver, 0), cases, Some(&facts()), &[]).expect("a notice is due")
 }
 
-/// What holds for every mail.
-fn lawful(decision: &Decision) {
-    let mail = &decision.plan.mail;
-    assert!(mail.subject.chars().count() <= 60, "{}", mail.subject);
-    assert!(!mail.subject.contains(['[', ']', '(', ')', '<', '>', '{', '}', '\r', '\n']), "{}", mail.subject);
-    assert!(mail.html.len() <= HTML_MAX, "{} bytes", mail.html.len());
-    assert!(!mail.to.is_empty());
-    for taboo in ["<a ", "<img", "http", "url(", "<script", "javascript"] {
-        assert!(!mail.html.to_lowercase().contains(taboo), "{taboo} in {}", mail.html);
-    }
-    for part in [&mail.text, &mail.html] {
-        assert!(!part.chars().any(|c| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c)));
-    }
-    for needed in ["lang=\"en\"", "<title>", "role=\"presentation\"", "color-scheme"] {
-        assert!(mail.html.contains(needed), "{needed}");
-    }
-    // Both parts say the same: every word of the text is in the HTML.
-    let shown = tags_away(&mail.html).to_lowercase();
-    for word in mail.text.to_lowercase().split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)) {
-        assert!(shown.contains(word.trim_matches(['>', ':'])), "`{word}` is only in the text");
-    }
-}
-
-fn tags_away(html: &str) -> String {
-    let mut out = String::new();
-    let mut inside = false;
-    for c in html.chars() {
-        match c {
-            '<' => inside = true,
-            '>' => {
-                inside = false;
-                out.push(' ');
-            }
-            c if !inside => out.push(c),
-            _ => {}
-        }
-    }
-    out.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&")
-}
-
-/// Merchant's mails: no avoided word, no long sentence, the fact first.
-fn plain_words(name: &str, decision: &Decision) {
-    let text = &decision.plan.mail.text;
-    let all = format!("{} {}", decision.plan.mail.subject, text.replace('\n', " ")).to_lowercase();
-    let words: Vec<&str> = all.split(|c: char| !c.is_alphanumeric()).collect();
-    for avoided in [
-        "anomaly", "z-score", "baseline", "threshold", "incident", "ioc", "credential", "credentials", "rotate", "rotated", "rotation",
-        "env", "asn", "cidr", "ua", "malicious", "hacker", "breach", "compromised", "suspicious", "critical", "urgent", "immediately",
-        "dear customer", "verify your account", "click here", "please note", "simply", "score", "blocked",
-    ] {
-        let found = if avoided.contains([' ', '-']) { all.contains(avoided) } else { words.contains(&avoided) };
-        let denied = avoided == "blocked" && all.contains("we blocked nothing");
-        assert!(!found || denied, "{name}: `{avoided}`\n{text}");
-    }
-    assert!(!text.contains("97"), "{name}: a score\n{text}");
-    let lines: Vec<&str> = text.lines().collect();
-    let is_rule = |line: Option<&&str>| line.is_some_and(|line| line.starts_with("---"));
-    let headless: Vec<&str> =
-        (0..lines.len()).filter(|i| !is_rule(lines.get(*i)) && !is_rule(lines.get(i + 1))).map(|i| lines[i]).collect();
-    for paragraph in headless.join("\n").split("\n\n").flat_map(|p| p.split("\n- ")).flat_map(|p| p.split("\n> ")) {
-        if paragraph.starts_with("- ") || paragraph.contains(": ") && !paragraph.contains(". ") || paragraph.starts_with("Its usual") {
-            continue;
-        }
-        for sentence in paragraph.replace('\n', " ").split_inclusive(['.', '?', ';']).filter(|s| s.ends_with(['.', '?'])) {
-            assert!(sentence.split_whitespace().count() <= 20, "{name}: {sentence}");
-        }
-    }
-}
-
-/// Compares with `tests/data/mail/NAME.txt`; `INSTA_UPDATE=always` writes it anew.
+/// Compares with `tests/data/mail/NAME.snap`; `INSTA_UPDATE=always` writes it anew.
 fn golden(name: &str, decision: &Decision) {
     let mail = &decision.plan.mail;
     let shown = format!(
@@ -257,7 +196,8 @@ fn golden_mails_of_every_kind() {
         for receiver in Receiver::ALL {
             let firing = decide(receiver, &[fresh(alert.clone())]);
             golden(&format!("{}_{name}_firing", receiver.as_str()), &firing);
-            let ended = decide_with(&group(receiver, 1), &[resolved(alert.clone())], Some(&facts()), &[]).expect("an end is told");
+            let ended = decide_with(&group(receiver, 1), &[resolved(alert.clone())], Some(&facts()), &[])
+                .expect("an end is told");
             golden(&format!("{}_{name}_resolved", receiver.as_str()), &ended);
             assert_eq!(firing.plan.mail.subject, ended.plan.mail.subject, "one case, one subject");
             assert!(ended.plan.mail.text.starts_with("Ended"), "{}", ended.plan.mail.text);
@@ -265,7 +205,11 @@ fn golden_mails_of_every_kind() {
             if receiver == Receiver::Merchant {
                 plain_words(name, &firing);
                 plain_words(name, &ended);
-                assert_eq!(ended.plan.mail.in_reply_to, Some(firing.plan.mail.message_id.clone()), "the end joins the first mail");
+                assert_eq!(
+                    ended.plan.mail.in_reply_to,
+                    Some(firing.plan.mail.message_id.clone()),
+                    "the end joins the first mail"
+                );
                 let lead: String = firing.plan.mail.text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
                 assert!(lead.chars().count() <= 100, "{name}: {} in `{lead}`", lead.chars().count());
             }
@@ -287,7 +231,8 @@ fn degrades_without_evidence_facts_or_hint() {
         let mut alert = alert(kind, Severity::High, Value::Null);
         (alert.key_hint, alert.source) = (None, None);
         for receiver in Receiver::ALL {
-            let decision = decide_with(&group(receiver, 0), &[fresh(alert.clone())], None, &[]).expect("a notice is due");
+            let decision =
+                decide_with(&group(receiver, 0), &[fresh(alert.clone())], None, &[]).expect("a notice is due");
             if receiver == Receiver::Merchant {
                 plain_words(kind.as_str(), &decision);
                 assert!(decision.plan.mail.text.starts_with("This merchant has no contact address"));
@@ -331,7 +276,11 @@ fn what_does_not_fit_is_counted() {
         assert_eq!(decision.plan.told.len(), 14, "all are told, if only as a number");
         assert!(decision.plan.mail.text.replace('\n', " ").contains("more"), "{}", decision.plan.mail.text);
         if receiver == Receiver::Merchant {
-            assert!(decision.plan.mail.text.replace('\n', " ").contains("4 more things are not shown here."), "{}", decision.plan.mail.text);
+            assert!(
+                decision.plan.mail.text.replace('\n', " ").contains("4 more things are not shown here."),
+                "{}",
+                decision.plan.mail.text
+            );
         }
     }
 }
@@ -346,7 +295,8 @@ fn strangers_text_stays_text() {
         "known": vec![json!({"network": evil, "provider": evil}); 50], "endpoint": evil, "odds": evil, "window": evil, "expected": evil,
         evil.clone(): evil, "sample_event_ids": vec![evil.clone(); 50]});
     (alert.summary, alert.key_id) = (evil.clone(), Some(format!("k'; rm -rf ~; {evil}")));
-    (alert.key_hint, alert.source) = (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
+    (alert.key_hint, alert.source) =
+        (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
     alert.reasons = vec![Reason { kind: Kind::NewIp, score: 0.9, text: evil.clone() }; 50];
     // The rules' own text may name our addresses, but is no markup either.
     alert.runbook = vec![evil.replace("https://", "").replace("evil.example", "evil"); 50];
@@ -378,14 +328,13 @@ fn strangers_text_stays_text() {
 }
 
 fn decide_unchecked(group: &Group, cases: &[GroupCase], merchant: &MerchantFacts) -> Decision {
-    let (keys, support, told_as) = (BTreeMap::new(), ["support@caibo.digital".to_owned()], BTreeMap::new());
+    let (keys, support) = (BTreeMap::new(), ["support@caibo.digital".to_owned()]);
     let ctx = NoticeContext {
         merchant: Some(merchant),
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &support,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
     plan(group, cases, &ctx, T0).expect("a notice is due")
@@ -398,11 +347,17 @@ fn decides_what_to_tell() {
     let base = one(Kind::NewIp);
     let id = base.alert_id.clone();
     let case = |told: Option<(u32, State)>, revision: u32, severity: Severity, state: State| {
-        let alert = Alert { revision, severity, state, ends_at: (state == State::Resolved).then_some(T0 + HOUR), ..base.clone() };
-        GroupCase { alert, told, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
+        let alert = Alert {
+            revision,
+            severity,
+            state,
+            ends_at: (state == State::Resolved).then_some(T0 + HOUR),
+            ..base.clone()
+        };
+        GroupCase { alert, told, told_as: None, first_notice: told.map(|_| "merchant/m_8127/1".to_owned()) }
     };
     let firing = State::Firing;
-    let table: [(Option<(u32, State)>, u32, Severity, State, Option<Why>); 9] = [
+    let table = [
         (None, 1, High, firing, Some(Why::NewAlerts)),
         (None, 1, High, State::Resolved, None),
         (Some((1, firing)), 1, Warning, firing, None),
@@ -430,10 +385,19 @@ fn decides_what_to_tell() {
     // One ends, the other goes on.
     let mut other = case(Some((1, firing)), 1, Warning, firing);
     other.alert.alert_id = "kw-other".into();
-    let got = decide_with(&group(Receiver::Merchant, 1), &[case(Some((1, firing)), 1, Warning, State::Resolved), other], Some(&facts()), &[]);
+    let got = decide_with(
+        &group(Receiver::Merchant, 1),
+        &[case(Some((1, firing)), 1, Warning, State::Resolved), other],
+        Some(&facts()),
+        &[],
+    );
     let got = got.expect("the end is told");
     assert_eq!(got.why, Why::Resolved);
-    assert!(got.plan.mail.text.contains("1 other thing that we told you of before still goes on."), "{}", got.plan.mail.text);
+    assert!(
+        got.plan.mail.text.contains("1 other thing that we told you of before still goes on."),
+        "{}",
+        got.plan.mail.text
+    );
 }
 
 #[test]
@@ -453,18 +417,18 @@ fn a_case_that_began_in_company_keeps_its_subject() {
 
 #[test]
 fn old_news_is_one_mail_to_operations() {
-    let (keys, operations, told_as) = (BTreeMap::new(), ["ops@caibo.digital".to_owned()], BTreeMap::new());
+    let (keys, operations) = (BTreeMap::new(), ["ops@caibo.digital".to_owned()]);
     let ctx = NoticeContext {
         merchant: None,
         keys: &keys,
         from: "keywatch@caibo.digital",
         support: &[],
         operations: &operations,
-        told_as: &told_as,
         max_alerts: ALERTS_PER_MAIL,
     };
     let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);
-    let mail = plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
+    let mail =
+        plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
     let decision = Decision { why: Why::First, plan: keywatch::store::NoticePlan { mail, told: Vec::new() } };
     lawful(&decision);
     golden("operations_old_news", &decision);

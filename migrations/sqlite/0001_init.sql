@@ -59,9 +59,12 @@ CREATE TABLE cases (
     merchant_id TEXT,
     key_id      TEXT,
     notify      INTEGER NOT NULL,
+    -- Named in a summary of old news.
+    summed      INTEGER NOT NULL DEFAULT 0,
     record      TEXT    NOT NULL,
     updated_at  INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX cases_old_news ON cases (summed) WHERE NOT notify AND NOT summed;
 CREATE UNIQUE INDEX cases_one_open ON cases (rule, subject) WHERE state = 'firing';
 CREATE INDEX cases_by_subject ON cases (rule, subject, starts_at);
 CREATE INDEX cases_by_time ON cases (detected_at, alert_id);
@@ -105,6 +108,8 @@ CREATE TABLE told (
     state        TEXT    NOT NULL,
     notice_id    TEXT    NOT NULL,
     first_notice TEXT    NOT NULL,
+    severity     TEXT    NOT NULL,
+    kind         TEXT    NOT NULL,
     PRIMARY KEY (alert_id, receiver)
 ) STRICT;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Alert, Kind, Receiver, Severity, State, hex};
+use crate::alert::{Alert, Receiver, State, hex};
 use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::notify::Mail;
 use crate::notify::render::{Content, Item, Letter, OldNews, order, render, render_operations_summary};
@@ -66,9 +66,6 @@ pub struct NoticeContext<'a> {
     pub support: &'a [String],
     /// Addresses of operations.
     pub operations: &'a [String],
-    /// Severity and kind that the receiver was last told, by alert ID. Where an alert is missing here, a raised
-    /// revision counts as worse: rather one mail too many than a worse alert untold.
-    pub told_as: &'a BTreeMap<String, (Severity, Kind)>,
     /// Alerts shown at most, [`ALERTS_PER_MAIL`].
     pub max_alerts: usize,
 }
@@ -85,7 +82,7 @@ enum Tell {
 pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Millis) -> Option<Decision> {
     let (mut due, mut still_firing): (Vec<(&GroupCase, Tell)>, usize) = (Vec::new(), 0);
     for case in cases {
-        match tell(case, ctx) {
+        match tell(case) {
             Tell::Nothing => still_firing += usize::from(case.told.is_some() && case.alert.state == State::Firing),
             what => due.push((case, what)),
         }
@@ -126,7 +123,10 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
                 text,
                 html,
             },
-            told: due.iter().map(|(case, _)| (case.alert.alert_id.clone(), case.alert.revision, case.alert.state)).collect(),
+            told: due
+                .iter()
+                .map(|(case, _)| (case.alert.alert_id.clone(), case.alert.revision, case.alert.state))
+                .collect(),
         },
     })
 }
@@ -135,7 +135,14 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
 pub fn plan_old_news(old: &OldNews, ctx: &NoticeContext<'_>, now: Millis) -> Mail {
     let Content { subject, text, html } = render_operations_summary(old, now);
     let name = format!("old-news/{}/{}/{}", old.oldest, old.newest, old.count);
-    Mail { message_id: message_id(&name, ctx.from), in_reply_to: None, to: ctx.operations.to_vec(), subject, text, html }
+    Mail {
+        message_id: message_id(&name, ctx.from),
+        in_reply_to: None,
+        to: ctx.operations.to_vec(),
+        subject,
+        text,
+        html,
+    }
 }
 
 /// Name of the group's next notice: group and revision.
@@ -152,7 +159,7 @@ pub fn message_id(notice: &str, from: &str) -> String {
     format!("kw-{}@{domain}", hex(&Sha256::digest(notice.as_bytes())[..12]))
 }
 
-fn tell(case: &GroupCase, ctx: &NoticeContext<'_>) -> Tell {
+fn tell(case: &GroupCase) -> Tell {
     let alert = &case.alert;
     match (case.told, alert.state) {
         (None | Some((_, State::Resolved)), State::Resolved) => Tell::Nothing,
@@ -160,7 +167,7 @@ fn tell(case: &GroupCase, ctx: &NoticeContext<'_>) -> Tell {
         (Some((_, State::Firing)), State::Resolved) => Tell::Ended,
         (Some((revision, State::Firing)), State::Firing) => {
             let worse = alert.revision > revision
-                && ctx.told_as.get(&alert.alert_id).is_none_or(|&(severity, kind)| alert.severity > severity || alert.kind != kind);
+                && case.told_as.is_none_or(|(severity, kind)| alert.severity > severity || alert.kind != kind);
             if worse { Tell::Worse } else { Tell::Nothing }
         }
     }

@@ -91,11 +91,15 @@ fn substitute(node: &mut Node, env: Env<'_>, problems: &Problems) {
                         "after `${` comes the name of an environment variable and `}`",
                         "write `$${` where `${` itself is meant",
                     );
+                    scalar.is_broken = true;
                     return;
                 };
                 match env(name) {
                     Some(value) => text.push_str(&value),
-                    None => problems.add(node.at, format!("the environment variable `{name}` is not set")),
+                    None => {
+                        problems.add(node.at, format!("the environment variable `{name}` is not set"));
+                        scalar.is_broken = true;
+                    }
                 }
                 rest = after;
             }
@@ -137,6 +141,7 @@ impl Files<'_> {
                 let text = text.strip_suffix('\r').unwrap_or(text);
                 if text.is_empty() {
                     map.problems().add(map.at(file_name), format!("the file `{shown}` is empty"));
+                    return None;
                 }
                 Some(Secret::new(text))
             }
@@ -450,11 +455,11 @@ fn read_address(map: &mut MapReader<'_>, name: &'static str) -> Option<String> {
 }
 
 fn read_addresses(map: &mut MapReader<'_>, name: &'static str) -> Vec<String> {
-    let addresses = map.strings(name).unwrap_or_default();
+    let Some(addresses) = map.strings(name) else { return Vec::new() };
     for (address, at) in &addresses {
         check_address(map, address, *at);
     }
-    if map.has(name) && addresses.is_empty() {
+    if addresses.is_empty() {
         map.problems().add(map.key_at(name), format!("`{name}` is an empty list: name somebody, or leave it out"));
     }
     addresses.into_iter().map(|(address, _)| address).collect()

@@ -87,6 +87,11 @@ impl Intake {
         self.clock.now()
     }
 
+    /// How far out of order events may come.
+    pub fn lateness(&self) -> Millis {
+        self.limits.lateness
+    }
+
     /// What was counted.
     pub fn counts(&self) -> IntakeCounts {
         self.counts

@@ -63,6 +63,18 @@ pub struct ShardCounts {
     pub networks_forgotten: u64,
 }
 
+impl ShardCounts {
+    /// Adds what another shard counted.
+    pub fn add(&mut self, other: ShardCounts) {
+        self.judged += other.judged;
+        self.skipped += other.skipped;
+        self.no_merchant += other.no_merchant;
+        self.cases_dropped += other.cases_dropped;
+        self.keys_dropped += other.keys_dropped;
+        self.networks_forgotten += other.networks_forgotten;
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     subject: Subject,
@@ -160,6 +172,26 @@ impl Shard {
         self.find(subject_id).map(|at| &self.slot(at).subject)
     }
 
+    /// Notes that a subject is needed in this turn. False where it is not in memory.
+    pub fn touch(&mut self, subject_id: &str) -> bool {
+        let Some(at) = self.find(subject_id) else { return false };
+        let turn = self.turn;
+        self.slot_mut(at).touched = turn;
+        true
+    }
+
+    /// Counts an event by its source alone.
+    pub fn note_source(&mut self, event: &AuthEvent<'_>) {
+        self.counts.no_merchant += 1;
+        self.sources.note(event);
+    }
+
+    /// The next timer of a subject that is not in memory, by the facts and rules as they are.
+    pub fn due_of(&self, subject: &Subject, world: World<'_>) -> Option<Millis> {
+        let merchant_id = subject.merchant_id();
+        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watched_since, world)).min()
+    }
+
     /// Begins a turn: what is touched in it is not evicted before the next.
     pub fn begin_turn(&mut self) {
         self.turn = self.turn.wrapping_add(1);
@@ -238,11 +270,10 @@ impl Shard {
     /// Judges one event. Its subject must be in memory, or new.
     pub fn step(&mut self, admitted: &Admitted<'_>, world: World<'_>, out: &mut Output) {
         self.watch_from(admitted.now, world);
-        self.advance(admitted.now, world, out);
+        self.advance(admitted.now, admitted.now, world, out);
         let event = &admitted.event;
         let Some((subject_id, key_id)) = Self::subject_id(event, world.facts) else {
-            self.counts.no_merchant += 1;
-            self.sources.note(event);
+            self.note_source(event);
             return;
         };
         let at = match self.find(&subject_id) {
@@ -282,15 +313,16 @@ impl Shard {
         self.counts.networks_forgotten += judged.networks_forgotten;
     }
 
-    /// Fires what is due by the lateness before `now`.
-    pub fn advance(&mut self, now: Millis, world: World<'_>, out: &mut Output) {
-        let to = now.saturating_sub(self.lateness);
+    /// Fires what is due by the lateness before `by`: stream time, or where the shard is live stream time and what has
+    /// elapsed since. `read` is the largest event time that has been read.
+    pub fn advance(&mut self, by: Millis, read: Millis, world: World<'_>, out: &mut Output) {
+        let to = by.saturating_sub(self.lateness);
         while let Some(&Reverse((due, at))) = self.timers.peek()
             && due < to
         {
             self.timers.pop();
             if self.slots.get(at as usize).is_some_and(|slot| slot.as_ref().is_some_and(|s| s.scheduled == due)) {
-                self.fire(at, to, now, world, out);
+                self.fire(at, to, read, world, out);
             }
         }
     }
@@ -385,10 +417,7 @@ impl Shard {
     }
 
     fn schedule(&mut self, at: u32, world: World<'_>) {
-        let watched_since = self.watched_since;
-        let subject = &self.slot(at).subject;
-        let due =
-            subject.keys.iter().filter_map(|key| next_due(key, subject.merchant_id(), watched_since, world)).min();
+        let due = self.due_of(&self.slot(at).subject, world);
         self.schedule_at(at, due);
     }
 

@@ -195,6 +195,11 @@ impl FactBook {
         self.by_merchant.get(merchant_id).map_or(&[], Vec::as_slice)
     }
 
+    /// Merchants that have keys in the facts, unordered.
+    pub fn merchants_with_keys(&self) -> impl Iterator<Item = &str> {
+        self.by_merchant.keys().map(String::as_str)
+    }
+
     /// Every key, unordered.
     pub fn keys(&self) -> impl Iterator<Item = (&String, &KeyFacts)> {
         self.keys.iter()

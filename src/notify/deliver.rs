@@ -58,7 +58,13 @@ pub trait Outbox: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, StoreError>> + Send;
     /// It is delivered; `detail` is the server's answer.
-    fn record_sent(&self, notice_id: &str, owner: &str, now: Millis, detail: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn record_sent(
+        &self,
+        notice_id: &str,
+        owner: &str,
+        now: Millis,
+        detail: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// It failed and is due again then.
     fn record_retry(
         &self,
@@ -68,7 +74,13 @@ pub trait Outbox: Send + Sync + 'static {
         error: &str,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// It is given up.
-    fn record_given_up(&self, notice_id: &str, owner: &str, now: Millis, error: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn record_given_up(
+        &self,
+        notice_id: &str,
+        owner: &str,
+        now: Millis,
+        error: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// When the next delivery is due, if any waits.
     fn next_delivery_due(&self) -> impl Future<Output = Result<Option<Millis>, StoreError>> + Send;
 }
@@ -198,7 +210,8 @@ impl<O: Outbox, W: Fn() -> Millis + Send + Sync + 'static> Worker<O, W> {
             tracing::warn!(notice = delivery.notice_id, "claim too old to send safely");
             return;
         }
-        let answer = self.transport.deliver(&delivery.mail, &s.from, &s.reply_to, delivery.created_at, delivery.attempt).await;
+        let answer =
+            self.transport.deliver(&delivery.mail, &s.from, &s.reply_to, delivery.created_at, delivery.attempt).await;
         let now = (self.wall)();
         let outcome = match answer {
             Ok(detail) => Outcome::Sent(detail),
@@ -238,7 +251,13 @@ impl<O: Outbox, W: Fn() -> Millis + Send + Sync + 'static> Worker<O, W> {
             }
             Outcome::Retry(at, error) => {
                 self.counts.retried.fetch_add(1, Relaxed);
-                tracing::warn!(notice, attempt, next_attempt_at = crate::time::rfc3339(*at), error, "mail not sent, will try again");
+                tracing::warn!(
+                    notice,
+                    attempt,
+                    next_attempt_at = crate::time::rfc3339(*at),
+                    error,
+                    "mail not sent, will try again"
+                );
             }
             Outcome::GivenUp(error) => {
                 self.counts.given_up.fetch_add(1, Relaxed);

@@ -66,7 +66,8 @@ impl Transport {
         match &config.transport {
             MailTransport::None => Ok(Transport::None),
             MailTransport::Files { directory } => {
-                std::fs::create_dir_all(directory).map_err(|e| format!("make the mail folder `{}`: {e}", directory.display()))?;
+                std::fs::create_dir_all(directory)
+                    .map_err(|e| format!("make the mail folder `{}`: {e}", directory.display()))?;
                 Ok(Transport::Files(directory.clone()))
             }
             MailTransport::Smtp(smtp) => Ok(Transport::Smtp(Box::new(Smtp::new(smtp)?))),
@@ -83,7 +84,14 @@ impl Transport {
 
     /// Delivers one mail and says what the server answered. `date` is when the notice was made, so that every attempt
     /// sends the same bytes. `attempt` counts from 1.
-    pub async fn deliver(&self, mail: &Mail, from: &str, reply_to: &str, date: Millis, attempt: u32) -> Result<String, DeliveryError> {
+    pub async fn deliver(
+        &self,
+        mail: &Mail,
+        from: &str,
+        reply_to: &str,
+        date: Millis,
+        attempt: u32,
+    ) -> Result<String, DeliveryError> {
         if matches!(self, Transport::None) {
             return Ok("sent to nobody: mail.transport is `none`".to_owned());
         }
@@ -106,7 +114,11 @@ impl Transport {
                 let talk = smtp.talk(sender, &recipients, &bytes, attempt, &mut refused);
                 match tokio::time::timeout(smtp.timeout, talk).await {
                     Ok(answer) => answer,
-                    Err(_) => Err(DeliveryError::Transient(format!("no answer from {} within {} s", smtp.place(), smtp.timeout.as_secs_f32()))),
+                    Err(_) => Err(DeliveryError::Transient(format!(
+                        "no answer from {} within {} s",
+                        smtp.place(),
+                        smtp.timeout.as_secs_f32()
+                    ))),
                 }
             }
         }
@@ -137,7 +149,8 @@ impl Smtp {
             SmtpTls::Starttls | SmtpTls::Implicit => {
                 let mut builder = TlsParameters::builder(config.host.clone());
                 if let Some(file) = &config.ca_file {
-                    let bad = |e: &dyn std::fmt::Display| format!("mail.transport.smtp.ca_file: `{}`: {e}", file.display());
+                    let bad =
+                        |e: &dyn std::fmt::Display| format!("mail.transport.smtp.ca_file: `{}`: {e}", file.display());
                     let pem = std::fs::read(file).map_err(|e| bad(&e))?;
                     let certificates = pem_certificates(&pem);
                     if certificates.is_empty() {
@@ -145,7 +158,8 @@ impl Smtp {
                     }
                     builder = builder.certificate_store(CertificateStore::None);
                     for pem in certificates {
-                        builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(|e| bad(&e))?);
+                        builder =
+                            builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(|e| bad(&e))?);
                     }
                 }
                 Some(builder.build().map_err(|e| format!("mail.transport.smtp: {}", chain(&e)))?)
@@ -220,13 +234,19 @@ impl Smtp {
         if let (SmtpTls::Starttls, Some(parameters)) = (self.tls, &self.parameters) {
             if !connection.can_starttls() {
                 connection.abort().await;
-                return Err(DeliveryError::Transient(format!("{} offers no STARTTLS; mail.transport.smtp.tls asks for it", self.place())));
+                return Err(DeliveryError::Transient(format!(
+                    "{} offers no STARTTLS; mail.transport.smtp.tls asks for it",
+                    self.place()
+                )));
             }
             connection.starttls(parameters.clone(), &hello).await.map_err(|e| self.judge(Step::Starttls, &e))?;
         }
         if let Some((user, password)) = &self.login {
             let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(|e| self.judge(Step::Login, &e))?;
+            connection
+                .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
+                .await
+                .map_err(|e| self.judge(Step::Login, &e))?;
         }
         Ok(connection)
     }
@@ -252,7 +272,9 @@ impl Smtp {
             // 552 and 555 are about this mail, others about who we say we are.
             Step::Sender => !matches!(code, Some(552 | 555)),
             // The server wants a login first, or takes us for a stranger.
-            Step::Recipient | Step::Content => matches!(code, Some(530 | 534 | 535 | 538)) || text.to_ascii_lowercase().contains("relay"),
+            Step::Recipient | Step::Content => {
+                matches!(code, Some(530 | 534 | 535 | 538)) || text.to_ascii_lowercase().contains("relay")
+            }
         };
         match code {
             Some(500..=599) if !ours => DeliveryError::Permanent(text),
@@ -297,7 +319,8 @@ impl Header for AutoSubmitted {
 
 /// The whole message. The same mail and date always give the same bytes.
 fn mime(mail: &Mail, to: &[Address], from: &str, reply_to: &str, date: Millis) -> Result<Vec<u8>, String> {
-    let mailbox = |field: &str, text: &str| text.parse::<Mailbox>().map_err(|e| format!("{field} is no mail address: {e}"));
+    let mailbox =
+        |field: &str, text: &str| text.parse::<Mailbox>().map_err(|e| format!("{field} is no mail address: {e}"));
     let date = SystemTime::UNIX_EPOCH + Duration::from_millis(date.max(0) as u64);
     let mut builder = Message::builder()
         .message_id(Some(format!("<{}>", mail.message_id)))
@@ -327,7 +350,8 @@ fn mime(mail: &Mail, to: &[Address], from: &str, reply_to: &str, date: Millis) -
 
 /// Writes `DIRECTORY/MESSAGE-ID.eml` whole or not at all; a repeat replaces it.
 async fn write_file(directory: &Path, message_id: &str, bytes: &[u8]) -> Result<String, DeliveryError> {
-    let name: String = message_id.chars().map(|c| if c.is_ascii_alphanumeric() || "@._-".contains(c) { c } else { '_' }).collect();
+    let name: String =
+        message_id.chars().map(|c| if c.is_ascii_alphanumeric() || "@._-".contains(c) { c } else { '_' }).collect();
     let path = directory.join(format!("{}.eml", name.trim_start_matches('.')));
     let fresh = directory.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = async {

@@ -135,8 +135,16 @@ impl<'a> Letter<'a> {
 
     /// The key's name and masked form.
     pub fn key_rows(&self, alert: &Alert) -> Vec<(String, String)> {
-        let hint = alert.key_hint.as_deref().or(self.key_facts(alert).and_then(|key| key.hint.as_deref())).map(|hint| foreign(hint, 60));
-        let name = self.key_facts(alert).and_then(|key| key.name.as_deref()).map(|name| foreign(name, 60)).filter(|name| !name.is_empty());
+        let hint = alert
+            .key_hint
+            .as_deref()
+            .or(self.key_facts(alert).and_then(|key| key.hint.as_deref()))
+            .map(|hint| foreign(hint, 60));
+        let name = self
+            .key_facts(alert)
+            .and_then(|key| key.name.as_deref())
+            .map(|name| foreign(name, 60))
+            .filter(|name| !name.is_empty());
         let shown = match (name, hint) {
             (Some(name), Some(hint)) => format!("{hint}, named {name}"),
             (None, Some(hint)) => hint,
@@ -178,10 +186,14 @@ pub fn render_operations_summary(old: &OldNews, now: Millis) -> Content {
     let hidden = rows.len().saturating_sub(20);
     rows.truncate(20);
     let mut blocks = vec![
-        Block::Lead(format!("{alerts} stored and shown, but not mailed. Nothing to do unless you expected them earlier.")),
+        Block::Lead(format!(
+            "{alerts} stored and shown, but not mailed. Nothing to do unless you expected them earlier."
+        )),
         Block::Facts(vec![("Earliest".to_owned(), zone.at(old.oldest)), ("Latest".to_owned(), zone.at(old.newest))]),
         Block::Commands(vec!["keywatch alerts list".to_owned()]),
-        Block::Para("They were found long after they happened: at a first start, or after keywatch was away.".to_owned()),
+        Block::Para(
+            "They were found long after they happened: at a first start, or after keywatch was away.".to_owned(),
+        ),
         Block::Heading("By rule".to_owned()),
         Block::Facts(rows.into_iter().map(|(rule, n)| (rule, when::number(n as i64))).collect()),
     ];

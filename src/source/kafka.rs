@@ -18,13 +18,14 @@ use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::client::{Listener, Plain, client_config, creation_failed, lock};
+use self::client::{Listener, Plain, client_config, lock, make};
 use self::group::{Member, State};
 use self::read::refusal;
 use self::trouble::Explainer;
 use super::SourceEvent;
 use crate::config::KafkaConfig;
 
+mod certificate;
 mod client;
 mod facts;
 mod gather;
@@ -105,22 +106,23 @@ pub fn consume_patiently(
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
     let hint = CommitHint::default();
     let member_hint = hint.clone();
+    let config = config.clone();
     let thread = std::thread::spawn(move || {
         let failed = to.clone();
         // A token of its own: that the pipeline is gone ends this consumer, not the whole program.
         let member = Member {
-            listener: Listener::new(explainer.clone()),
+            listener: Listener::new(explainer),
             to,
             cancel: cancel.child_token(),
             patience,
             hint: member_hint,
             state: Mutex::new(State::default()),
         };
-        let consumer: BaseConsumer<Member> = match client.create_with_context(member) {
+        let consumer: BaseConsumer<Member> = match make(&config, &client, member) {
             Ok(consumer) => consumer,
-            Err(error) => {
+            Err(text) => {
                 // Nobody there to hear it: then nobody needs to.
-                let _ = failed.blocking_send(SourceEvent::Failed(creation_failed(&explainer, &error)));
+                let _ = failed.blocking_send(SourceEvent::Failed(text));
                 return;
             }
         };
@@ -139,15 +141,14 @@ pub fn consume_patiently(
 pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
     let explainer = Explainer::new(config, config.group.clone());
     let client = client_config(config, &config.group);
-    let consumer: BaseConsumer<Plain> = client
-        .create_with_context(Plain(Listener::new(explainer.clone())))
-        .map_err(|error| creation_failed(&explainer, &error))?;
+    let consumer = make(config, &client, Plain(Listener::new(explainer.clone())))?;
     let listener = &consumer.context().0;
     let end = Instant::now() + CHECK;
     for topic in topics {
         loop {
             let result = consumer.fetch_metadata(Some(topic), Duration::from_secs(1));
             hear(&consumer);
+            listener.diagnose();
             let code = match &result {
                 Ok(metadata) => {
                     let found = metadata.topics().iter().find(|found| found.name() == *topic);
@@ -167,7 +168,7 @@ pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
             let reports = lock(&listener.reports);
             let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
             if away || Instant::now() >= end {
-                return Err(explainer.away(reports.detail.as_deref()));
+                return Err(reports.away(&explainer));
             }
         }
     }

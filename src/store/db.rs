@@ -189,14 +189,16 @@ impl Tx {
         any_of(self.is_postgres(), placeholder)
     }
 
-    /// Locks the rows that a query reads. SQLite needs none: its transactions have the whole database.
+    /// Locks the rows that a query reads. SQLite needs none: its transactions have the whole database. `NO KEY`, as
+    /// nobody changes keys, lets others refer to the rows: a notice that tells of a case must not wait for the case
+    /// while the case waits for the notice's group.
     pub(super) fn for_update(&self) -> &'static str {
-        if self.is_postgres() { " FOR UPDATE" } else { "" }
+        if self.is_postgres() { " FOR NO KEY UPDATE" } else { "" }
     }
 
     /// Locks the rows that a query reads and leaves out those that another transaction has.
     pub(super) fn for_update_skip_locked(&self) -> &'static str {
-        if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" }
+        if self.is_postgres() { " FOR NO KEY UPDATE SKIP LOCKED" } else { "" }
     }
 
     pub(super) fn is_postgres(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::db::{Row, Tx, to_json, values};
 use super::{Group, GroupCase, NoticePlan, Store, StoreError};
-use crate::alert::{Receiver, State};
+use crate::alert::{Kind, Receiver, Severity, State};
 use crate::time::Millis;
 
 /// Alerts that one plan sees. What is left over is due again at once.
@@ -63,7 +63,7 @@ impl Store {
 
 async fn untold_cases(tx: &mut Tx, group: &Group) -> Result<Vec<GroupCase>, StoreError> {
     // Cases that ended untold come last, so that they never crowd out the others.
-    let sql = "SELECT c.record, c.subject, t.revision AS told_revision, t.state AS told_state, t.first_notice \
+    let sql = "SELECT c.record, c.subject, t.revision AS told_revision, t.state AS told_state, t.severity AS told_severity, t.kind AS told_kind, t.first_notice \
          FROM untold u JOIN cases c ON c.alert_id = u.alert_id \
          LEFT JOIN told t ON t.alert_id = u.alert_id AND t.receiver = $2 \
          WHERE u.group_id = $1 AND c.notify \
@@ -74,6 +74,7 @@ async fn untold_cases(tx: &mut Tx, group: &Group) -> Result<Vec<GroupCase>, Stor
         cases.push(GroupCase {
             alert: super::read::alert_of(row)?,
             told: told_of(row)?,
+            told_as: told_as_of(row)?,
             first_notice: row.get("first_notice")?,
         });
     }
@@ -102,12 +103,16 @@ async fn note_told(
     plan: &NoticePlan,
     cases: &[GroupCase],
 ) -> Result<(), StoreError> {
-    let told = "INSERT INTO told (alert_id, receiver, revision, state, notice_id, first_notice) \
-         VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (alert_id, receiver) DO UPDATE \
-         SET revision = excluded.revision, state = excluded.state, notice_id = excluded.notice_id";
+    let told = "INSERT INTO told (alert_id, receiver, revision, state, notice_id, first_notice, severity, kind) \
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT (alert_id, receiver) DO UPDATE \
+         SET revision = excluded.revision, state = excluded.state, notice_id = excluded.notice_id, \
+             severity = excluded.severity, kind = excluded.kind";
     let done = "DELETE FROM untold WHERE group_id = $1 AND alert_id = $2";
     for (alert_id, revision, state) in &plan.told {
-        let values = values![alert_id, group.receiver.as_str(), *revision, state.as_str(), notice_id];
+        let told_as = cases.iter().find(|case| case.alert.alert_id == *alert_id).map(|case| &case.alert);
+        let severity = told_as.map_or("", |alert| alert.severity.as_str());
+        let kind = told_as.map_or("", |alert| alert.kind.as_str());
+        let values = values![alert_id, group.receiver.as_str(), *revision, state.as_str(), notice_id, severity, kind];
         tx.execute("told", told, values).await?;
     }
     for case in cases {
@@ -138,4 +143,10 @@ fn told_of(row: &Row) -> Result<Option<(u32, State)>, StoreError> {
     let state: String = row.get("told_state")?;
     let state = super::read::state_of(&state).ok_or_else(|| row.unreadable("told_state", &"no such state"))?;
     Ok(Some((revision, state)))
+}
+
+fn told_as_of(row: &Row) -> Result<Option<(Severity, Kind)>, StoreError> {
+    let (severity, kind): (Option<String>, Option<String>) = (row.get("told_severity")?, row.get("told_kind")?);
+    let word = |severity: String, kind: String| Some((Severity::from_word(&severity)?, Kind::from_word(&kind)?));
+    Ok(severity.zip(kind).and_then(|(severity, kind)| word(severity, kind)))
 }

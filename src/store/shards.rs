@@ -180,7 +180,7 @@ async fn write_usage(tx: &mut Tx, usage: &[UsageRow]) -> Result<(), StoreError> 
     tx.insert_many("usage_days", &columns, conflict).await
 }
 
-fn subject_row(row: &Row) -> Result<SubjectRow, StoreError> {
+pub(super) fn subject_row(row: &Row) -> Result<SubjectRow, StoreError> {
     Ok(SubjectRow {
         id: row.get("id")?,
         current_to: row.get("current_to")?,

@@ -1,6 +1,6 @@
 //! What is wrong with a text, where, and what to write instead. Secrets are masked before anything can show them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use super::Position;
@@ -12,6 +12,10 @@ const MAX_PROBLEMS: usize = 100;
 const MAX_SHOWN: usize = 120;
 /// Characters of a value that are quoted in a message.
 const MAX_QUOTED: usize = 60;
+/// Characters of a name that are looked at.
+const MAX_NAME: usize = 40;
+/// Problems that are kept to be ordered.
+const MAX_KEPT: usize = 1_000;
 const MASK: &str = "***";
 
 /// One thing that is wrong.
@@ -28,7 +32,7 @@ pub struct Problem {
     /// What to do.
     pub hint: Option<String>,
     /// The line, with secrets masked and what a terminal must not see taken out.
-    pub line_text: String,
+    pub line_text: Box<str>,
     /// Where in `line_text` to point (from 0), and how wide.
     pub underline: (usize, usize),
 }
@@ -42,7 +46,7 @@ impl Problem {
             column: 0,
             message: message.into(),
             hint: None,
-            line_text: String::new(),
+            line_text: Box::default(),
             underline: (0, 0),
         }
     }
@@ -85,6 +89,8 @@ pub struct Problems {
     file: String,
     lines: Vec<Line>,
     found: RefCell<Vec<Problem>>,
+    /// How many were not kept.
+    dropped: Cell<usize>,
 }
 
 /// A line that may be shown.
@@ -101,7 +107,7 @@ struct Line {
 impl Problems {
     /// None yet.
     pub fn new(file: impl Into<String>, text: &str) -> Self {
-        Problems { file: file.into(), lines: mask(text), found: RefCell::default() }
+        Problems { file: file.into(), lines: mask(text), found: RefCell::default(), dropped: Cell::new(0) }
     }
 
     /// The name of the text.
@@ -141,7 +147,7 @@ impl Problems {
     pub fn into_sorted(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|p| (p.line, p.column));
-        let more = found.len().saturating_sub(MAX_PROBLEMS);
+        let more = found.len().saturating_sub(MAX_PROBLEMS) + self.dropped.get();
         if 0 < more {
             found.truncate(MAX_PROBLEMS);
             found.push(Problem::whole(self.file, format!("{more} more problems are not shown")));
@@ -159,7 +165,12 @@ impl Problems {
     }
 
     fn push(&self, at: Position, message: String, hint: Option<String>) {
+        if MAX_KEPT <= self.found.borrow().len() {
+            self.dropped.set(self.dropped.get() + 1);
+            return;
+        }
         let (line_text, underline) = self.excerpt(at);
+        let line_text = line_text.into_boxed_str();
         let (file, line, column) = (self.file.clone(), at.line, at.column);
         self.found.borrow_mut().push(Problem { file, line, column, message, hint, line_text, underline });
     }
@@ -189,7 +200,8 @@ pub fn is_secret_name(name: &str) -> bool {
     }
     const PARTS: [&str; 10] =
         ["passw", "passphrase", "secret", "token", "pwd", "credential", "jaas", "oauthbearer.config", "api_key", "pem"];
-    if PARTS.iter().any(|part| name.contains(part)) {
+    let joined: String = name.chars().filter(|c| !matches!(c, '_' | '.' | '-')).collect();
+    if PARTS.iter().any(|part| name.contains(part) || joined.contains(part)) {
         return true;
     }
     name.split(['_', '.', '-']).any(|word| {
@@ -228,6 +240,7 @@ fn split_lines(text: &str) -> impl Iterator<Item = &str> {
 fn mask(text: &str) -> Vec<Line> {
     let mut secret: Option<Open> = None;
     let mut lines = Vec::new();
+    let mut before = "";
     for line in split_lines(text) {
         let chars: Vec<char> = line.chars().collect();
         let indent = chars.iter().take_while(|c| c.is_whitespace()).count();
@@ -238,7 +251,7 @@ fn mask(text: &str) -> Vec<Line> {
         }
         let masked_from = match &secret {
             Some(_) => Some(indent),
-            None => find_secret(&chars).map(|(name, value)| {
+            None => find_secret(&chars, before).map(|(name, value)| {
                 secret = Some(Open::new(&chars, name, value));
                 value
             }),
@@ -250,6 +263,8 @@ fn mask(text: &str) -> Vec<Line> {
             shown.extend(MASK.chars());
         }
         lines.push(Line { shown, masked_from, width: chars.len() });
+        let word = line.trim();
+        before = if word.len() <= MAX_NAME && word.chars().all(is_name_char) { word } else { "" };
     }
     lines
 }
@@ -319,30 +334,40 @@ fn looks_like_field(rest: &[char]) -> bool {
 
 /// The first field of a line that must not be shown: columns of its name and of its value. A password within an
 /// address (`scheme://user:password@host`) counts too, whatever the field is called.
-fn find_secret(line: &[char]) -> Option<(usize, usize)> {
+///
+/// `before` is the line above where it is a single word: a name that was torn apart is still one.
+fn find_secret(line: &[char], before: &str) -> Option<(usize, usize)> {
+    let indent = line.iter().take_while(|c| c.is_whitespace()).count();
+    let last_at_sign = line.iter().rposition(|c| *c == '@');
+    let skip = |from: usize, what: fn(char) -> bool| from + line[from..].iter().take_while(|c| what(**c)).count();
+    // The last characters that a name could have, whatever stands between them: `pas&sword` is meant as a name too.
+    let mut letters: String = before.chars().collect();
     let mut at = 0;
     while at < line.len() {
+        let c = line[at];
         if line[at..].starts_with(&[':', '/', '/'])
-            && line[at + 3..].contains(&'@')
+            && last_at_sign.is_some_and(|sign| at + 3 < sign)
             && let Some(colon) = line[at + 3..].iter().position(|c| *c == ':')
         {
-            let indent = line.iter().take_while(|c| c.is_whitespace()).count();
             return Some((indent, at + 3 + colon + 1));
         }
-        if !is_name_char(line[at]) {
+        if matches!(c, ':' | '=') && is_secret_name(&letters) {
+            return Some((indent, skip(at + 1, char::is_whitespace)));
+        }
+        if !is_name_char(c) {
             at += 1;
             continue;
         }
-        let end = at + line[at..].iter().take_while(|c| is_name_char(**c)).count();
+        let end = skip(at, is_name_char);
         let name: String = line[at..end].iter().collect();
-        let skip = |from: usize, what: fn(char) -> bool| from + line[from..].iter().take_while(|c| what(**c)).count();
+        letters.push_str(&name);
+        let surplus = letters.char_indices().rev().nth(MAX_NAME - 1).map_or(0, |(from, _)| from);
+        letters.drain(..surplus);
         let after = skip(skip(end, |c| matches!(c, '"' | '\'')), char::is_whitespace);
-        let separated = matches!(line.get(after), Some(':' | '='));
-        let value = if separated { skip(after + 1, char::is_whitespace) } else { after };
-        if is_secret_name(&name) && (separated || after == line.len()) {
-            return Some((at, value));
-        }
-        if is_url_name(&name) && separated && !is_harmless_url(&line[value..]) {
+        let is_separated = matches!(line.get(after), Some(':' | '='));
+        let value = if is_separated { skip(after + 1, char::is_whitespace) } else { after };
+        let is_hidden_url = || is_url_name(&name) && is_separated && !is_harmless_url(&line[value..]);
+        if (is_secret_name(&name) && (is_separated || after == line.len())) || is_hidden_url() {
             return Some((at, value));
         }
         at = end;
@@ -401,6 +426,10 @@ mod tests {
             "broker: kafka://me:hun@hunter2@db",
             "properties:\n  sasl.jaas.config: x password=\"hunter2\"",
             "[password: x,\nhunter2]",
+            "pas&sword: hunter2",
+            "pass:word: hunter2",
+            "pass word: hunter2",
+            "pass\nword: hunter2",
         ] {
             let problems = Problems::new("x.yml", text);
             for (i, line) in problems.lines.iter().enumerate() {

@@ -40,12 +40,10 @@ pub fn check_duration(text: &str, found: &str, range: &RangeInclusive<Millis>) -
 
 /// A whole number within a range.
 pub fn check_count(text: &str, found: &str, range: &RangeInclusive<u64>) -> Result<u64, Fault> {
-    if let Ok(value) = text.parse::<u64>()
-        && text.bytes().all(|b| b.is_ascii_digit())
-    {
-        return match range.contains(&value) {
-            true => Ok(value),
-            false => Err(Fault::range(range.start(), range.end(), found)),
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return match text.parse::<u64>() {
+            Ok(value) if range.contains(&value) => Ok(value),
+            _ => Err(Fault::range(range.start(), range.end(), found)),
         };
     }
     let plain: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
@@ -84,6 +82,8 @@ pub struct MapReader<'a> {
     /// Not a map at all: that has been said, and missing fields need not be.
     is_broken: bool,
     asked: Vec<&'static str>,
+    /// Required fields that are not there, with their full names.
+    missing: Vec<String>,
 }
 
 impl<'a> MapReader<'a> {
@@ -93,7 +93,8 @@ impl<'a> MapReader<'a> {
     }
 
     fn within(problems: &'a Problems, path: String, node: &'a Node, at: Position) -> Self {
-        let mut reader = MapReader { problems, entries: &[], path, at, is_broken: false, asked: Vec::new() };
+        let mut reader =
+            MapReader { problems, entries: &[], path, at, is_broken: false, asked: Vec::new(), missing: Vec::new() };
         match &node.value {
             Value::Map(entries) => reader.entries = entries,
             Value::Scalar(scalar) if scalar.is_null() => {}
@@ -238,6 +239,7 @@ impl<'a> MapReader<'a> {
                 at: self.at,
                 is_broken: self.is_broken,
                 asked: Vec::new(),
+                missing: Vec::new(),
             },
         }
     }
@@ -260,8 +262,11 @@ impl<'a> MapReader<'a> {
             self.problems.add(node.at, format!("expected a text, found {}", found(self.problems, node)));
             return None;
         };
+        if scalar.is_broken {
+            return None;
+        }
         if scalar.text.trim().is_empty() {
-            self.problems.add(node.at, "must not be empty");
+            self.problems.add(node.at, "expected a text, found an empty one");
             return None;
         }
         Some(scalar.text.clone())
@@ -281,14 +286,19 @@ impl<'a> MapReader<'a> {
                 match closest(name, slip) {
                     // The misspelt name is reported by `finish`, with the hint.
                     Some(slip) if !self.asked.contains(&slip) => {}
-                    _ => self.problems.add(self.at, format!("missing field `{full}`")),
+                    _ => self.missing.push(full),
                 }
             }
         }
     }
 
-    /// Reports the fields that nobody asked for.
+    /// Reports the fields that are missing, and those that nobody asked for.
     pub fn finish(mut self) {
+        if !self.missing.is_empty() {
+            let s = if self.missing.len() == 1 { "" } else { "s" };
+            let names = known_words(self.missing.iter().map(String::as_str));
+            self.problems.add(self.at, format!("missing field{s} {names}"));
+        }
         self.asked.sort_unstable();
         self.asked.dedup();
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
@@ -316,10 +326,17 @@ impl<'a> MapReader<'a> {
         let node = self.node(name)?;
         let found = found(self.problems, node);
         let result = match &node.value {
+            Value::Scalar(scalar) if scalar.is_broken => return None,
             Value::Scalar(scalar) => read(scalar, &found),
             _ => Err(Fault::new(format!("expected {expected}, found {found}"), None)),
         };
-        result.map_err(|fault| self.fault(node.at, fault)).ok()
+        let named = |mut fault: Fault| {
+            if fault.message.starts_with("must ") {
+                fault.message = format!("`{name}` {}", fault.message);
+            }
+            self.fault(node.at, fault);
+        };
+        result.map_err(named).ok()
     }
 
     fn fault(&self, at: Position, fault: Fault) {

@@ -1,7 +1,7 @@
 //! What becomes of a change, given what is stored.
 
 use keywatch::alert::{Severity, State};
-use keywatch::store::{AlertFilter, CaseChange, Recorded};
+use keywatch::store::{AlertFilter, CaseChange, Recorded, StoreError};
 
 use super::*;
 use Recorded::{Known, Opened, Updated, Void};
@@ -273,5 +273,29 @@ fn alerts_are_read_in_order() {
         assert_eq!(store.alert("kw-a").await.unwrap(), Some(changes[2].alert.clone()));
         assert_eq!(store.alert("kw-").await.unwrap(), None);
         assert_eq!(store.alerts_with_prefix("kw-").await.unwrap().len(), 4);
+    });
+}
+
+#[test]
+fn shards_that_race_open_one_case() {
+    for_each_store(|store| async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        for partition in 0..6 {
+            store.acquire_shard(&shard(partition), "a", NOW).await.unwrap();
+            let store = store.store.clone();
+            tasks.spawn(async move {
+                let changes = [told(alert(START + i64::from(partition), 1, High))];
+                loop {
+                    match store.record_changes(&shard(partition), 1, &changes, NOW, GROUP_WAIT).await {
+                        Ok(recorded) => return recorded[0],
+                        Err(StoreError::Unavailable(_)) => continue,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        let recorded = tasks.join_all().await;
+        assert_eq!(recorded.iter().filter(|recorded| **recorded == Opened).count(), 1, "{recorded:?}");
+        assert_eq!(store.count("cases").await, 1);
     });
 }

@@ -29,7 +29,9 @@ pub fn foreign(text: &str, max: usize) -> String {
         let before = i.checked_sub(1).map(|j| chars[j]);
         let after = chars.get(i + 1).copied();
         match c {
-            '.' if before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphabetic) => out.push_str("[.]"),
+            '.' if before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphabetic) => {
+                out.push_str("[.]")
+            }
             ':' if after == Some('/') => out.push_str("[:]"),
             '@' => out.push_str("[at]"),
             _ => out.push(c),
@@ -91,10 +93,16 @@ fn mask_keys(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
-        let Some((start, prefix)) = PREFIXES.iter().filter_map(|p| lower[at..].find(p).map(|i| (at + i, p))).min() else { break };
+        let Some((start, prefix)) = PREFIXES.iter().filter_map(|p| lower[at..].find(p).map(|i| (at + i, p))).min()
+        else {
+            break;
+        };
         let body = start + prefix.len();
-        let len: usize =
-            text[body..].chars().take_while(|c| c.is_ascii_alphanumeric() || "_-=+/%".contains(*c)).map(char::len_utf8).sum();
+        let len: usize = text[body..]
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || "_-=+/%".contains(*c))
+            .map(char::len_utf8)
+            .sum();
         out.push_str(&text[at..body]);
         if len > 8 {
             out.push('…');
@@ -133,9 +141,13 @@ mod tests {
 
     #[test]
     fn pasted_words_stay_words() {
-        for (text, want) in
-            [("key_81", "key_81"), ("k; rm -rf ~", "'k; rm -rf ~'"), ("it's", r"'it'\''s'"), ("-x", "'-x'"), ("$(id)\nls", "'$(id) ls'")]
-        {
+        for (text, want) in [
+            ("key_81", "key_81"),
+            ("k; rm -rf ~", "'k; rm -rf ~'"),
+            ("it's", r"'it'\''s'"),
+            ("-x", "'-x'"),
+            ("$(id)\nls", "'$(id) ls'"),
+        ] {
             assert_eq!(shell_word(text), want);
         }
     }

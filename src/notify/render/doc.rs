@@ -132,7 +132,9 @@ pub fn html(title: &str, blocks: &[Block]) -> String {
 fn write_html(blocks: &[Block], out: &mut String) {
     for block in blocks {
         match block {
-            Block::Lead(text) => out.push_str(&format!("<p style=\"font-size:18px\"><strong>{}</strong></p>\n", escape(text))),
+            Block::Lead(text) => {
+                out.push_str(&format!("<p style=\"font-size:18px\"><strong>{}</strong></p>\n", escape(text)))
+            }
             Block::Heading(text) => out.push_str(&format!("<h2>{}</h2>\n", escape(text))),
             Block::Para(text) => out.push_str(&format!("<p>{}</p>\n", escape(text))),
             Block::Steps(items) => list("ol", items, out),

@@ -124,10 +124,8 @@ impl<'a> Evidence<'a> {
         let mut fields: Vec<(&String, &Value)> =
             map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
         fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
-        let mut rows: Vec<(String, String)> = fields
-            .into_iter()
-            .map(|(name, value)| (label(name), self.shown(name, value, zone)))
-            .collect();
+        let mut rows: Vec<(String, String)> =
+            fields.into_iter().map(|(name, value)| (label(name), self.shown(name, value, zone))).collect();
         let hidden = rows.len().saturating_sub(max);
         rows.truncate(max);
         (rows, hidden)
@@ -138,15 +136,20 @@ impl<'a> Evidence<'a> {
             "expected" => self.expected(),
             "window" => self.window(),
             "odds" => self.odds(),
-            _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => self.time(name).map(|at| zone.at(at)),
+            _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => {
+                self.time(name).map(|at| zone.at(at))
+            }
             _ => None,
         };
         special.unwrap_or_else(|| match value {
             Value::String(text) => foreign(text, FOREIGN_MAX),
             Value::Number(_) => whole(value).map_or_else(|| value.to_string(), number),
             Value::Array(items) if items.iter().all(|item| item.is_string() || item.is_number()) => {
-                let shown: Vec<String> =
-                    items.iter().take(5).map(|item| item.as_str().map_or_else(|| item.to_string(), |text| foreign(text, 60))).collect();
+                let shown: Vec<String> = items
+                    .iter()
+                    .take(5)
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), |text| foreign(text, 60)))
+                    .collect();
                 let more = items.len().saturating_sub(5);
                 if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
             }
@@ -181,30 +184,26 @@ fn calls(value: &Value) -> Option<String> {
     ["calls", "count"].iter().find_map(|name| value.get(*name)).and_then(whole).map(|n| super::when::count(n, "call"))
 }
 
-/// `198.51.100.0/24 (Hetzner, Germany), 1,204 calls`.
+/// `198.51.100.0/24 (Hetzner, Germany, 1,204 calls)`.
 fn network(value: &Value) -> Option<String> {
     if let Some(text) = value.as_str() {
         return Some(foreign(text, 60)).filter(|text| !text.is_empty());
     }
     let name = part(value, "network", 60).or_else(|| part(value, "address", 60))?;
-    let place: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
-    let mut out = name;
-    if !place.is_empty() {
-        out.push_str(&format!(" ({})", place.join(", ")));
-    }
-    if let Some(calls) = calls(value) {
-        out.push_str(&format!(", {calls}"));
-    }
-    Some(out)
+    let mut more: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
+    more.extend(calls(value));
+    Some(with_more(name, &more))
 }
 
-/// `203.0.113.7, Hetzner, Germany, program curl/8.5.0, 14 calls`.
+/// `203.0.113.7 (Hetzner, Germany, program curl/8.5.0, 14 calls)`.
 fn source(value: &Value) -> Option<String> {
-    let mut parts: Vec<String> = vec![part(value, "address", 60).or_else(|| part(value, "network", 60))?];
-    parts.extend(["provider", "country"].iter().filter_map(|field| part(value, field, 40)));
-    if let Some(program) = part(value, "user_agent", 80) {
-        parts.push(format!("program {program}"));
-    }
-    parts.extend(calls(value));
-    Some(parts.join(", "))
+    let name = part(value, "address", 60).or_else(|| part(value, "network", 60))?;
+    let mut more: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
+    more.extend(part(value, "user_agent", 80).map(|program| format!("program {program}")));
+    more.extend(calls(value));
+    Some(with_more(name, &more))
+}
+
+fn with_more(name: String, more: &[String]) -> String {
+    if more.is_empty() { name } else { format!("{name} ({})", more.join(", ")) }
 }

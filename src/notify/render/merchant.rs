@@ -14,7 +14,9 @@ const STEPS_MAX: usize = 5;
 pub fn blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, pass_on: bool) -> Vec<Block> {
     let mut out = Vec::new();
     if pass_on {
-        out.push(Block::Para("This merchant has no contact address, so this mail comes to support. Please pass it on.".to_owned()));
+        out.push(Block::Para(
+            "This merchant has no contact address, so this mail comes to support. Please pass it on.".to_owned(),
+        ));
     }
     match shown {
         [one] if hidden == 0 => {
@@ -34,13 +36,21 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
     let all = count((shown.len() + hidden) as i64, "thing");
     let first = shown.first().map(|item| story(letter, item.alert).lead).unwrap_or_default();
     out.push(Block::Lead(match firing {
-        0 => format!("Ended: {all} about your keys. The steps of our first mails still hold where you have not done them."),
+        0 => format!(
+            "Ended: {all} about your keys. The steps of our first mails still hold where you have not done them."
+        ),
         _ => format!("Check {all} about your keys. {first}"),
     }));
     out.push(Block::Bullets(
         shown
             .iter()
-            .map(|item| if item.alert.state == State::Resolved { format!("Ended: {}", lower_first(&subject(item.alert))) } else { subject(item.alert) })
+            .map(|item| {
+                if item.alert.state == State::Resolved {
+                    format!("Ended: {}", lower_first(&subject(item.alert)))
+                } else {
+                    subject(item.alert)
+                }
+            })
             .collect(),
     ));
     if hidden > 0 {
@@ -102,13 +112,14 @@ fn push_reference(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &
     let mut rows = vec![("Reference".to_owned(), references.join(", "))];
     rows.push(("Merchant".to_owned(), letter.merchant_name()));
     rows.push(("Written".to_owned(), letter.zone().at(letter.now)));
-    rows.push(("Times are those of".to_owned(), letter.zone().name().to_owned()));
+    rows.push(("Time zone".to_owned(), letter.zone().name().to_owned()));
     out.push(Block::Facts(rows));
     if hidden > 0 && shown.len() == 1 {
         out.push(Block::Para(hidden_line(hidden)));
     }
     out.push(Block::Para(
-        "To check that this mail is genuine, give support the reference. Use an address that you already know.".to_owned(),
+        "To check that this mail is genuine, give support the reference. Use an address that you already know."
+            .to_owned(),
     ));
     out.push(Block::Para("This mail has no links. We never ask you for a key.".to_owned()));
 }

@@ -92,7 +92,10 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             row("Replaced", replaced.map(|at| zone.at(at)));
             row("New key", evidence.text("replaced_by_hint"));
             let until = evidence.time("grace_until").or(facts.and_then(|key| key.grace_until));
-            row(if until.is_some_and(|at| at <= alert.detected_at) { "Old key stopped" } else { "Old key stops" }, until.map(|at| zone.at(at)));
+            row(
+                if until.is_some_and(|at| at <= alert.detected_at) { "Old key stopped" } else { "Old key stops" },
+                until.map(|at| zone.at(at)),
+            );
         }
         Kind::RevokedKeyUse => {
             row("Revoked", evidence.time("revoked_at").or(facts.and_then(|key| key.revoked_at)).map(|at| zone.at(at)));
@@ -124,7 +127,8 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             story.why.extend(usual_networks);
             story.why.extend(watched);
             story.why.extend(evidence.odds().map(|odds| format!("For this key, a new network comes {odds}.")));
-            story.nothing = "There is nothing to do if you moved a server, made a new release, or an agency works there.";
+            story.nothing =
+                "There is nothing to do if you moved a server, made a new release, or an agency works there.";
             story.steps = &[
                 "Make a new key in the Control Panel (Profile Settings, API Key).",
                 "Put the new key on your server and check that one payment works.",
@@ -132,7 +136,8 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
                 "Review payments and refunds since the first call.",
                 "Tell support what you found and give them the reference.",
             ];
-            story.trade = "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
+            story.trade =
+                "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
             story.did = "We blocked nothing.";
             story.after = "If you did not know the network, the steps of our first mail still hold.";
         }
@@ -149,11 +154,17 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
                 "Put your live key there in place of the test key.",
                 "Make one small payment and check that it works.",
             ];
-            story.did = if accepted.unwrap_or(0) > 0 { "We blocked nothing." } else { "The live system refused these calls, as it does for every test key." };
+            story.did = if accepted.unwrap_or(0) > 0 {
+                "We blocked nothing."
+            } else {
+                "The live system refused these calls, as it does for every test key."
+            };
         }
         Kind::EnvMismatch => {
             story.lead = format!("Your {key} was sent to the test system. Remove it there: it can move real money.");
-            story.why.push("A live key now lies in a test system. More people can often read such a system.".to_owned());
+            story
+                .why
+                .push("A live key now lies in a test system. More people can often read such a system.".to_owned());
             story.nothing = "There is nothing more to do if the key is removed and only you can read that system.";
             story.steps = &[
                 "Remove the live key from the test system named above.",
@@ -161,7 +172,8 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
                 "Make a new live key if others can read that system.",
                 "Revoke the old live key once the new one works.",
             ];
-            story.trade = "Revoking the live key first is safest. It also stops your shop until the new key is in place.";
+            story.trade =
+                "Revoking the live key first is safest. It also stops your shop until the new key is in place.";
             story.did = "We blocked nothing. The live key still works.";
             story.after = "If others could read that system, do replace the key.";
         }
@@ -172,14 +184,19 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             } else {
                 format!("Your replaced {key} is still being sent. Those calls are refused. Put the new key there.")
             };
-            story.why.push("You replaced this key. A server that still sends it stops working with it.".to_owned());
+            story.why.push("You replaced this key, and a server still sends it.".to_owned());
+            story.why.push(if works { "Its calls fail when the old key stops." } else { "Its calls fail." }.to_owned());
             story.nothing = "There is nothing to do if that server is no longer needed.";
             story.steps = &[
                 "Find the servers named above.",
                 "Put the new key there.",
                 "Make one call and check that it is accepted.",
             ];
-            story.did = if works { "We blocked nothing. The old key works until it stops." } else { "We refuse calls with the replaced key. Your new key works." };
+            story.did = if works {
+                "We blocked nothing. Both keys work until the old one stops."
+            } else {
+                "We refuse calls with the replaced key. Your new key works."
+            };
         }
         Kind::RevokedKeyUse => {
             story.lead = format!("Your revoked {key} is still being sent. We refuse it. Find out who sends it.");
@@ -195,7 +212,9 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
         }
         Kind::StaleKey => {
             story.lead = match evidence.count("unused_days") {
-                Some(days) => format!("Your {key} was not used for {}. Revoke it if you do not need it.", count(days, "day")),
+                Some(days) => {
+                    format!("Your {key} was not used for {}. Revoke it if you do not need it.", count(days, "day"))
+                }
                 None => format!("Your {key} is not in use. Revoke it if you do not need it."),
             };
             story.why.push("A key that nobody uses can still be taken and used by others.".to_owned());
@@ -245,7 +264,9 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
 fn ended_lead(alert: &Alert, key: &str) -> String {
     match alert.kind {
         Kind::NewIp => format!("Ended: no more calls from the new network with your {key}."),
-        Kind::EnvMismatch if Evidence(alert).test_key_at_live() => format!("Ended: your {key} is no longer sent to the live system."),
+        Kind::EnvMismatch if Evidence(alert).test_key_at_live() => {
+            format!("Ended: your {key} is no longer sent to the live system.")
+        }
         Kind::EnvMismatch => format!("Ended: your {key} is no longer sent to the test system."),
         Kind::RotatedKeyUse => format!("Ended: your replaced {key} is no longer sent. Nothing to do."),
         Kind::RevokedKeyUse => format!("Ended: your revoked {key} is no longer sent. Nothing to do."),

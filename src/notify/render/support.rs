@@ -54,9 +54,15 @@ pub fn operations_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize)
         if shown.len() > 1 {
             out.push(Block::Heading(subject(item.alert)));
         }
-        out.push(Block::Para(format!("Since {}. {}", letter.zone().at(item.alert.starts_at), foreign(&item.alert.summary, 300))));
+        let start = letter.zone().at(item.alert.starts_at);
+        let when = match item.alert.ends_at {
+            Some(end) => format!("From {start} to {}.", letter.zone().at(end)),
+            None => format!("Since {start}."),
+        };
+        out.push(Block::Para(when));
         push_commands(item.alert, &mut out);
         push_steps(item.alert, &mut out);
+        out.push(Block::Para(foreign(&item.alert.summary, 300)));
         push_evidence(letter, item.alert, &mut out);
     }
     push_end(letter, &mut out);
@@ -64,23 +70,31 @@ pub fn operations_blocks(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize)
 }
 
 fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
-    let whose = if letter.merchant_id.is_empty() { String::new() } else { format!(" of merchant {}", foreign(letter.merchant_id, 60)) };
+    let whose = if letter.merchant_id.is_empty() {
+        String::new()
+    } else {
+        format!(" for merchant {}", foreign(letter.merchant_id, 60))
+    };
     if let ([one], 0) = (shown, hidden) {
-        let fact = lower_first(&subject(one.alert));
+        let (fact, severity) = (lower_first(&subject(one.alert)), one.alert.severity.as_str());
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
-            (State::Resolved, Some(end)) => format!("Ended after {}: {fact}{whose}.", duration(end - one.alert.starts_at)),
-            (State::Resolved, None) => format!("Ended: {fact}{whose}."),
-            (State::Firing, _) if one.worse => {
-                format!("Worse, now {}: {fact}{whose}. {}", one.alert.severity.as_str(), to_do(one.alert))
+            (State::Resolved, Some(end)) => {
+                format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at))
             }
-            (State::Firing, _) => format!("{}: {fact}{whose}. {}", capital(one.alert.severity.as_str()), to_do(one.alert)),
+            (State::Resolved, None) => format!("Ended{whose}: {fact}."),
+            (State::Firing, _) if one.worse => format!("Worse, now {severity}{whose}: {fact}. {}", to_do(one.alert)),
+            (State::Firing, _) => format!("{}{whose}: {fact}. {}", capital(severity), to_do(one.alert)),
         })];
     }
     let ended = shown.iter().filter(|item| item.alert.state == State::Resolved).count();
     let all = count((shown.len() + hidden) as i64, "alert");
     let mut out = vec![Block::Lead(match (ended, shown.first()) {
         (n, _) if n == shown.len() => format!("Ended: {all}{whose}."),
-        (_, Some(first)) => format!("{all}{whose}. The worst is {}: {}.", first.alert.severity.as_str(), lower_first(&subject(first.alert))),
+        (_, Some(first)) => format!(
+            "{all}{whose}. The worst is {}: {}.",
+            first.alert.severity.as_str(),
+            lower_first(&subject(first.alert))
+        ),
         (_, None) => format!("{all}{whose}."),
     })];
     out.push(Block::Bullets(
@@ -92,7 +106,12 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
                     State::Firing if item.worse => "Worse",
                     State::Firing => "New",
                 };
-                format!("{state}, {}: {}, {}", item.alert.severity.as_str(), subject(item.alert), foreign(&item.alert.alert_id, 60))
+                format!(
+                    "{state}, {}: {}, {}",
+                    item.alert.severity.as_str(),
+                    subject(item.alert),
+                    foreign(&item.alert.alert_id, 60)
+                )
             })
             .collect(),
     ));
@@ -112,8 +131,13 @@ fn push_description(letter: &Letter<'_>, item: &Item<'_>, out: &mut Vec<Block>) 
     let alert = item.alert;
     out.push(Block::Heading("Description".to_owned()));
     out.push(Block::Para(foreign(&alert.summary, 400)));
-    let reasons: Vec<String> =
-        alert.reasons.iter().take(REASONS_MAX).map(|reason| foreign(&reason.text, 300)).filter(|text| !text.is_empty()).collect();
+    let reasons: Vec<String> = alert
+        .reasons
+        .iter()
+        .take(REASONS_MAX)
+        .map(|reason| foreign(&reason.text, 300))
+        .filter(|text| !text.is_empty())
+        .collect();
     if !reasons.is_empty() {
         out.push(Block::Bullets(reasons));
     }
@@ -154,7 +178,10 @@ fn push_evidence(letter: &Letter<'_>, alert: &Alert, out: &mut Vec<Block>) {
     out.push(Block::Heading("Evidence".to_owned()));
     out.push(Block::Facts(rows));
     if hidden > 0 {
-        out.push(Block::Para(format!("{} not shown here; the first command below shows all.", count(hidden as i64, "more field"))));
+        out.push(Block::Para(format!(
+            "{} not shown here; the first command below shows all.",
+            count(hidden as i64, "more field")
+        )));
     }
 }
 
@@ -183,7 +210,9 @@ fn push_merchants_mail(letter: &Letter<'_>, shown: &[Item<'_>], out: &mut Vec<Bl
         return;
     }
     if contacts.is_empty() {
-        out.push(Block::Para("The merchant has no contact address. Its mail goes to support, to be passed on.".to_owned()));
+        out.push(Block::Para(
+            "The merchant has no contact address. Its mail goes to support, to be passed on.".to_owned(),
+        ));
     } else {
         let shown_to: Vec<String> = contacts.iter().take(5).map(|address| clean(address, 80)).collect();
         out.push(Block::Para(format!("Mailed to {}:", listed(shown_to, contacts.len().saturating_sub(5)))));
@@ -193,7 +222,10 @@ fn push_merchants_mail(letter: &Letter<'_>, shown: &[Item<'_>], out: &mut Vec<Bl
         out.push(Block::Quote(merchant::blocks(letter, &[*first], 0, false)));
     }
     if theirs.len() > 1 {
-        out.push(Block::Para(format!("Its mail tells of {} in the same way.", count(theirs.len() as i64 - 1, "more alert"))));
+        out.push(Block::Para(format!(
+            "Its mail tells of {} in the same way.",
+            count(theirs.len() as i64 - 1, "more alert")
+        )));
     }
 }
 
@@ -203,13 +235,14 @@ fn push_end(letter: &Letter<'_>, out: &mut Vec<Block>) {
     }
     out.push(Block::Facts(vec![
         ("Written".to_owned(), letter.zone().at(letter.now)),
-        ("Times are those of".to_owned(), letter.zone().name().to_owned()),
+        ("Time zone".to_owned(), letter.zone().name().to_owned()),
         ("About".to_owned(), key_line(letter)),
     ]));
 }
 
 fn key_line(letter: &Letter<'_>) -> String {
-    let mut keys: Vec<String> = letter.items.iter().filter(|item| item.alert.key_id.is_some()).map(|item| key_name(item.alert)).collect();
+    let mut keys: Vec<String> =
+        letter.items.iter().filter(|item| item.alert.key_id.is_some()).map(|item| key_name(item.alert)).collect();
     keys.sort();
     keys.dedup();
     match keys.len() {

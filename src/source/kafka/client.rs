@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -83,8 +83,37 @@ pub(super) fn client_config(config: &KafkaConfig, group: &str) -> ClientConfig {
     client
 }
 
+/// The files that the configuration names can be read. librdkafka's own words for that are hard to understand.
+fn check_files(config: &KafkaConfig) -> Result<(), String> {
+    let security = &config.security;
+    let files = [
+        ("ca_file", &security.ca_file),
+        ("certificate_file", &security.certificate_file),
+        ("key_file", &security.key_file),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file
+            && let Err(error) = std::fs::File::open(file)
+        {
+            return Err(format!("cannot read source.kafka.security.{name} `{}`: {error}", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a consumer, or says in one sentence why that is impossible.
+pub(super) fn make<C: ConsumerContext + Listens>(
+    config: &KafkaConfig,
+    client: &ClientConfig,
+    context: C,
+) -> Result<BaseConsumer<C>, String> {
+    check_files(config)?;
+    let explainer = context.listener().explainer.clone();
+    client.create_with_context(context).map_err(|error| creation_failed(&explainer, &error))
+}
+
 /// Why a client could not be made, as one sentence.
-pub(super) fn creation_failed(explainer: &Explainer, error: &KafkaError) -> String {
+fn creation_failed(explainer: &Explainer, error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, reason, property, _) => {
             let reason = explainer.mask(reason.trim().trim_end_matches('.'));
@@ -105,14 +134,23 @@ pub(super) struct Reports {
     pub(super) troubles: Troubles,
     /// Sentences to pass on, in order.
     pub(super) to_say: Vec<String>,
-    /// Why a broker could not be reached, last.
+    /// What to say when no broker can be reached, by the last reason heard.
     pub(super) detail: Option<String>,
     /// Since when every broker is away, as far as we know.
     pub(super) away_since: Option<Instant>,
     /// The position of some partition is gone.
     pub(super) out_of_range: bool,
+    /// The broker's certificate is refused, and nobody has looked why.
+    certificate: bool,
     /// The client cannot go on.
     pub(super) fatal: Option<String>,
+}
+
+impl Reports {
+    /// No broker can be reached.
+    pub(super) fn away(&self, explainer: &Explainer) -> String {
+        self.detail.clone().unwrap_or_else(|| explainer.away("no answer"))
+    }
 }
 
 /// Receives what a client reports; shared by every kind of client.
@@ -141,9 +179,18 @@ impl Listener {
             Meaning::AllAway => {
                 reports.away_since.get_or_insert_with(Instant::now);
             }
+            Meaning::Certificate => reports.certificate = !reports.troubles.has(&About::Connection),
             Meaning::OutOfRange => reports.out_of_range = true,
             Meaning::Fatal(text) => reports.fatal = Some(text),
             Meaning::Nothing => {}
+        }
+    }
+
+    /// Looks why a certificate is refused, where one is; takes up to some seconds.
+    pub(super) fn diagnose(&self) {
+        let wanted = std::mem::take(&mut lock(&self.reports).certificate);
+        if wanted {
+            self.take(self.explainer.certificate());
         }
     }
 
@@ -151,7 +198,7 @@ impl Listener {
     pub(super) fn say_away(&self) {
         let reports = &mut *lock(&self.reports);
         if !reports.troubles.has(&About::Connection) {
-            let text = self.explainer.away(reports.detail.as_deref());
+            let text = reports.away(&self.explainer);
             reports.to_say.extend(reports.troubles.open(About::Connection, text));
         }
     }

@@ -12,9 +12,9 @@ use rdkafka::topic_partition_list::Offset;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Listener, Plain, client_config, creation_failed, lock};
+use super::client::{Listener, Plain, client_config, lock, make};
 use super::gather::{Gather, Place};
-use super::read::{pass_on_reports, take_error, tend};
+use super::read::{go_on_at, pass_on_reports, take_error, tend};
 use super::trouble::Explainer;
 use crate::config::KafkaConfig;
 use crate::source::{FactsEvent, SourceEvent};
@@ -38,15 +38,15 @@ pub fn read_facts(
     let mut client = client_config(config, &config.group);
     client.remove("group.instance.id");
     client.set("queued.max.messages.kbytes", "8192");
-    let topic = topic.to_owned();
+    let (config, topic) = (config.clone(), topic.to_owned());
     // A token of its own: that nobody listens ends this thread, not the whole program.
     let cancel = cancel.child_token();
     std::thread::spawn(move || {
-        let consumer: BaseConsumer<Plain> = match client.create_with_context(Plain(Listener::new(explainer.clone()))) {
+        let consumer = match make(&config, &client, Plain(Listener::new(explainer))) {
             Ok(consumer) => consumer,
-            Err(error) => {
+            Err(text) => {
                 // Nobody there to hear it: then nobody needs to.
-                let _ = to.blocking_send(FactsEvent::Failed(creation_failed(&explainer, &error)));
+                let _ = to.blocking_send(FactsEvent::Failed(text));
                 return;
             }
         };
@@ -210,7 +210,7 @@ impl Reader {
                 continue;
             };
             let to = if place.next < low || place.next > high { low } else { place.next };
-            match self.consumer.seek(&place.topic, place.partition, Offset::Offset(to), Duration::from_secs(5)) {
+            match go_on_at(&self.consumer, &place.topic, place.partition, to) {
                 Ok(()) => place.next = to,
                 Err(_) => mended = false,
             }

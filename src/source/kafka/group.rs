@@ -199,8 +199,13 @@ impl Member {
         let (reply, answer) = sync_channel(1);
         let assignment = Assignment { partitions: partitions.clone(), reply };
         let end = Instant::now() + patience;
-        if self.cancel.is_cancelled() || !self.deliver(SourceEvent::Assigned(assignment), patience) {
+        if self.cancel.is_cancelled() {
             return Starts::default();
+        }
+        if let Err(undelivered) = self.deliver(SourceEvent::Assigned(assignment), patience) {
+            // No room for so long: asked again later. Nobody there at all: never.
+            let partitions = partitions.into_iter().map(|place| (place.topic, place.partition)).collect();
+            return Starts { offsets: None, late: undelivered.map(|_| Held::Unknown(partitions)) };
         }
         loop {
             match answer.recv_timeout(TICK) {
@@ -227,21 +232,35 @@ impl Member {
             return;
         }
         let lost = consumer.assignment_lost();
-        if lost || self.cancel.is_cancelled() {
+        {
             let state = &mut *lock(&self.state);
-            for (topic, partition) in &partitions {
-                state.gather.forget(topic, *partition);
-            }
             if self.cancel.is_cancelled() {
-                state.outbox.clear();
+                // What was not handed over is for the next owner.
+                state.gather.flush().for_each(drop);
+                state.outbox.retain(|event| matches!(event, SourceEvent::Revoked(_)));
+            } else if lost {
+                partitions.iter().for_each(|(topic, partition)| state.gather.forget(topic, *partition));
             }
         }
         self.drain();
         let (ack, acked) = sync_channel(1);
         let revocation = Revocation { partitions: partitions.clone(), lost, ack };
-        if self.deliver(SourceEvent::Revoked(revocation), self.patience.revoke) {
+        let gone = |topic: &str, partition: i32| partitions.iter().any(|(t, p)| **t == *topic && *p == partition);
+        match self.deliver(SourceEvent::Revoked(revocation), self.patience.revoke) {
             // No answer in time, or nobody there: the epochs in the store protect the next owner.
-            let _ = acked.recv_timeout(self.patience.revoke);
+            Ok(()) => drop(acked.recv_timeout(self.patience.revoke)),
+            Err(undelivered) => {
+                // Told late, but told; what was read of these partitions and not handed over is for the next owner.
+                let state = &mut *lock(&self.state);
+                state.outbox.retain(|event| match event {
+                    SourceEvent::Batch(batch) => !gone(&batch.topic, batch.partition),
+                    SourceEvent::End { topic, partition, .. } | SourceEvent::Gap { topic, partition, .. } => {
+                        !gone(topic, *partition)
+                    }
+                    _ => true,
+                });
+                state.outbox.extend(undelivered.map(|event| *event));
+            }
         }
         if !lost {
             self.commit_hints(consumer);
@@ -250,7 +269,6 @@ impl Member {
         for (topic, partition) in &partitions {
             state.gather.forget(topic, *partition);
         }
-        let gone = |topic: &Arc<str>, partition: i32| partitions.iter().any(|(t, p)| t == topic && *p == partition);
         state.held.retain_mut(|held| match held {
             Held::Unknown(waiting) => {
                 waiting.retain(|(topic, partition)| !gone(topic, *partition));
@@ -267,25 +285,27 @@ impl Member {
             state.flush();
             std::mem::take(&mut state.outbox)
         };
-        for event in waiting {
-            if !self.deliver(event, self.patience.revoke) {
-                break;
-            }
+        let mut waiting = waiting.into_iter();
+        let stuck = waiting.by_ref().find_map(|event| self.deliver(event, self.patience.revoke).err());
+        if let Some(Some(event)) = stuck {
+            let state = &mut *lock(&self.state);
+            state.outbox.push_back(*event);
+            state.outbox.extend(waiting);
         }
     }
 
-    /// Sends, waiting for room; false where nobody reads any more.
-    pub(super) fn deliver(&self, event: SourceEvent, patience: Duration) -> bool {
+    /// Sends, waiting for room. The error is the event where there was none, and nothing where nobody reads any more.
+    pub(super) fn deliver(&self, event: SourceEvent, patience: Duration) -> Result<(), Option<Box<SourceEvent>>> {
         let end = Instant::now() + patience;
         let mut event = event;
         loop {
             match self.to.try_send(event) {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 Err(TrySendError::Closed(_)) => {
                     self.cancel.cancel();
-                    return false;
+                    return Err(None);
                 }
-                Err(TrySendError::Full(_)) if Instant::now() >= end => return false,
+                Err(TrySendError::Full(back)) if Instant::now() >= end => return Err(Some(Box::new(back))),
                 Err(TrySendError::Full(back)) => event = back,
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -294,6 +314,10 @@ impl Member {
 
     /// Lets waiting partitions begin, where that is possible by now.
     pub(super) fn step_held(&self, consumer: &BaseConsumer<Self>) {
+        if !lock(&self.state).outbox.is_empty() {
+            // What is asked must come after what was said before.
+            return;
+        }
         let waiting = std::mem::take(&mut lock(&self.state).held);
         for held in waiting {
             let (partitions, answer) = match held {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc::error::TrySendError;
@@ -44,7 +44,8 @@ pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
         }
         let fatal = lock(&member.listener.reports).fatal.take();
         if let Some(text) = fatal {
-            member.deliver(SourceEvent::Failed(text), member.patience.revoke);
+            // Where nobody listens, nobody needs to hear it.
+            let _ = member.deliver(SourceEvent::Failed(text), member.patience.revoke);
             return;
         }
         if hand_over(&member) {
@@ -179,13 +180,15 @@ fn mend_gaps(consumer: &BaseConsumer<Member>) {
             continue;
         };
         let to = if next < low || next > high { low } else { next };
-        // One that is in range is sought too: which partition was reported is not known, and it costs a fetch.
-        if let Err(error) = consumer.seek(&topic, partition, Offset::Offset(to), Duration::from_secs(5)) {
-            tracing::debug!(target: "keywatch::kafka", topic = &*topic, partition, "seek failed: {error}");
+        // One that is in range goes on too: which partition was reported is not known, and it costs a fetch.
+        if let Err(error) = go_on_at(consumer, &topic, partition, to) {
+            tracing::debug!(target: "keywatch::kafka", topic = &*topic, partition, "not reassigned: {error}");
             mended = false;
             continue;
         }
         let state = &mut *lock(&member.state);
+        // Assigning ends a pause.
+        state.paused = false;
         if to != next
             && let Some(index) = state.gather.find(&topic, partition)
         {
@@ -198,6 +201,23 @@ fn mend_gaps(consumer: &BaseConsumer<Member>) {
     }
 }
 
+/// Reads on from an offset. librdkafka refuses to seek where fetching has stopped with an error, so the partition is
+/// taken away and assigned again.
+pub(super) fn go_on_at<C>(consumer: &BaseConsumer<C>, topic: &str, partition: i32, offset: i64) -> KafkaResult<()>
+where
+    C: rdkafka::consumer::ConsumerContext,
+{
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager) {
+        let mut all = consumer.position()?;
+        all.set_partition_offset(topic, partition, Offset::Offset(offset))?;
+        return consumer.assign(&all);
+    }
+    consumer.incremental_unassign(&list)?;
+    consumer.incremental_assign(&list)
+}
+
 /// An error that a poll returned; its reason went to the listener already.
 pub(super) fn take_error(listener: &Listener, error: &KafkaError) {
     if let KafkaError::MessageConsumptionFatal(code) = error {
@@ -208,6 +228,7 @@ pub(super) fn take_error(listener: &Listener, error: &KafkaError) {
 
 /// Sentences that wait to be said.
 pub(super) fn pass_on_reports(listener: &Listener, say: &mut dyn FnMut(SourceEvent)) {
+    listener.diagnose();
     let sentences = std::mem::take(&mut lock(&listener.reports).to_say);
     sentences.into_iter().for_each(|text| say(SourceEvent::Trouble(text)));
 }

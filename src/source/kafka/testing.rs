@@ -7,6 +7,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::topic_partition_list::Offset;
@@ -50,6 +51,20 @@ impl Mock {
     pub fn set_up(&self, up: bool) -> Result<(), String> {
         if up { self.0.broker_up(1) } else { self.0.broker_down(1) }.map_err(|error| error.to_string())
     }
+}
+
+/// What a group has committed for a partition.
+pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Result<Option<i64>, String> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", group);
+    let consumer: BaseConsumer = config.create().map_err(|error| error.to_string())?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let list = consumer.committed_offsets(list, Duration::from_secs(20)).map_err(|error| error.to_string())?;
+    Ok(list.find_partition(topic, partition).and_then(|place| match place.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }))
 }
 
 /// Makes topics, writes messages and takes old ones away, on the broker's plain port.

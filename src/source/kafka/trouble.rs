@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::certificate::only_the_name_is_wrong;
 use crate::config::KafkaConfig;
 
 /// What a trouble is about, and so what shows that it is over.
@@ -24,10 +25,12 @@ pub(super) enum About {
 pub(super) enum Meaning {
     /// Trouble: a sentence.
     Trouble(About, String),
-    /// No trouble by itself, but the reason if all brokers turn out to be away.
+    /// No trouble by itself, but this sentence if all brokers turn out to be away.
     Detail(String),
     /// Every broker is away.
     AllAway,
+    /// The broker's certificate is refused, for a reason still to be found.
+    Certificate,
     /// The position of some partition is gone.
     OutOfRange,
     /// This consumer cannot go on.
@@ -39,10 +42,12 @@ pub(super) enum Meaning {
 /// Explains reports in the words of the configuration.
 #[derive(Clone)]
 pub(super) struct Explainer {
+    config: KafkaConfig,
     brokers: String,
     pub(super) group: String,
     user: Option<String>,
     mechanism: Option<String>,
+    tls: bool,
     topics: Vec<(String, &'static str)>,
     secrets: Vec<String>,
 }
@@ -57,10 +62,12 @@ impl Explainer {
         secrets.extend(config.properties.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone()));
         secrets.retain(|secret| !secret.is_empty());
         Explainer {
+            config: config.clone(),
             brokers: config.brokers.clone(),
             group,
             user: config.security.username.clone(),
             mechanism: config.security.sasl_mechanism.clone(),
+            tls: config.security.tls,
             topics,
             secrets,
         }
@@ -91,9 +98,15 @@ impl Explainer {
             }
             _ => {}
         }
+        if reason.contains("certificate verify failed") {
+            return Meaning::Certificate;
+        }
         match self.connection(code, reason) {
             Some(text) => Meaning::Trouble(About::Connection, text),
-            None => short_reason(code, reason).map_or(Meaning::Nothing, |text| Meaning::Detail(self.mask(&text))),
+            None => match self.hung_up(reason) {
+                Some(text) => Meaning::Detail(text),
+                None => short_reason(code, reason).map_or(Meaning::Nothing, |text| Meaning::Detail(self.away(text))),
+            },
         }
     }
 
@@ -101,40 +114,15 @@ impl Explainer {
     fn connection(&self, code: Code, reason: &str) -> Option<String> {
         let brokers = &self.brokers;
         let has = |part: &str| reason.contains(part);
-        let text = if has("connecting to a SSL listener?") {
-            format!(
-                "the Kafka broker at {brokers} hangs up on a connection without TLS; it seems to expect TLS: set \
-                 source.kafka.security.tls to true, or use the broker's plain port"
-            )
-        } else if has("connecting to a PLAINTEXT broker listener?")
+        let text = if has("connecting to a PLAINTEXT broker listener?")
             || has("wrong version number")
             || has("packet length too long")
         {
-            format!(
-                "the Kafka broker at {brokers} does not speak TLS on this port; use its TLS port, or set \
-                 source.kafka.security.tls to false"
-            )
-        } else if has("hostname mismatch") || has("IP address mismatch") {
-            format!(
-                "the certificate of the Kafka broker at {brokers} is for another host name; use the name that the \
-                 certificate is for in source.kafka.brokers"
-            )
-        } else if has("certificate has expired") {
-            format!("the certificate of the Kafka broker at {brokers} has expired; renew it on the broker")
-        } else if has("certificate verify failed") {
-            format!(
-                "the certificate of the Kafka broker at {brokers} is signed by an authority that keywatch does not trust; \
-                 set source.kafka.security.ca_file to the authority's PEM file"
-            )
+            self.no_tls()
         } else if has("client SSL authentication might be required") || has("certificate required") {
             format!(
                 "the Kafka broker at {brokers} asks for a client certificate; set \
                  source.kafka.security.certificate_file and key_file"
-            )
-        } else if has("might require SASL authentication") {
-            format!(
-                "the Kafka broker at {brokers} hangs up; it seems to ask for a user and password: set \
-                 source.kafka.security.sasl_mechanism, username and password"
             )
         } else if has("mechanism handshake failed") || code == Code::UnsupportedSASLMechanism {
             let supported = reason.split("supported mechanisms: ").nth(1).and_then(|rest| rest.split(" (").next());
@@ -162,12 +150,62 @@ impl Explainer {
         Some(text)
     }
 
-    /// No broker answers, for this reason.
-    pub(super) fn away(&self, detail: Option<&str>) -> String {
+    /// A broker that hangs up on a new connection mostly wanted another kind of connection. It may also be going down,
+    /// so this is only believed while no broker answers otherwise.
+    fn hung_up(&self, reason: &str) -> Option<String> {
+        let brokers = &self.brokers;
+        if !reason.contains("Disconnected") {
+            None
+        } else if reason.contains("in state APIVERSION_QUERY") && !self.tls {
+            Some(format!(
+                "the Kafka broker at {brokers} hangs up on a connection without TLS; it seems to expect TLS: set \
+                 source.kafka.security.tls to true, or use the broker's plain port"
+            ))
+        } else if reason.contains("in state SSL_HANDSHAKE") {
+            Some(self.no_tls())
+        } else if self.mechanism.is_none()
+            && (reason.contains("in state UP") || reason.contains("in state APIVERSION_QUERY"))
+            && milliseconds(reason) < 2_000
+        {
+            Some(format!(
+                "the Kafka broker at {brokers} hangs up; it seems to ask for a user and password: set \
+                 source.kafka.security.sasl_mechanism, username and password"
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// The broker's certificate is refused.
+    pub(super) fn certificate(&self) -> Meaning {
+        let brokers = &self.config.brokers;
+        let text = if only_the_name_is_wrong(&self.config) {
+            format!(
+                "the certificate of the Kafka broker at {brokers} is for another host name; use the name that the \
+                 certificate is for in source.kafka.brokers"
+            )
+        } else {
+            format!(
+                "the certificate of the Kafka broker at {brokers} has expired or is signed by an authority that keywatch \
+                 does not trust; set source.kafka.security.ca_file to the authority's PEM file"
+            )
+        };
+        Meaning::Trouble(About::Connection, text)
+    }
+
+    fn no_tls(&self) -> String {
         format!(
-            "cannot reach any Kafka broker at {}: {}; check source.kafka.brokers and that the broker runs",
-            self.brokers,
-            detail.unwrap_or("no answer")
+            "the Kafka broker at {} does not speak TLS on this port; use its TLS port, or set source.kafka.security.tls \
+             to false",
+            self.brokers
+        )
+    }
+
+    /// No broker answers, for this reason.
+    pub(super) fn away(&self, why: &str) -> String {
+        format!(
+            "cannot reach any Kafka broker at {}: {why}; check source.kafka.brokers and that the broker runs",
+            self.brokers
         )
     }
 
@@ -221,7 +259,7 @@ fn subject(reason: &str) -> Option<&str> {
 }
 
 /// The part of a transport's failure that says why.
-fn short_reason(code: Code, reason: &str) -> Option<String> {
+fn short_reason(code: Code, reason: &str) -> Option<&'static str> {
     let known = [
         ("Connection refused", "connection refused"),
         ("Connection reset", "connection reset"),
@@ -232,12 +270,18 @@ fn short_reason(code: Code, reason: &str) -> Option<String> {
         ("timed out", "no answer in time"),
     ];
     if let Some((_, short)) = known.iter().find(|(part, _)| reason.contains(part)) {
-        return Some((*short).to_owned());
+        return Some(short);
     }
     if code == Code::Resolve || reason.contains("Failed to resolve") {
-        return Some("host name does not resolve".to_owned());
+        return Some("host name does not resolve");
     }
-    reason.contains("Disconnected").then(|| "connection closed by the broker".to_owned())
+    reason.contains("Disconnected").then_some("connection closed by the broker")
+}
+
+/// `… (after 12ms in state UP)` → 12.
+fn milliseconds(reason: &str) -> u64 {
+    let rest = reason.rsplit("(after ").next().unwrap_or_default();
+    rest.split("ms").next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// The open troubles of a source, and which sentences this spell has heard already.
@@ -270,5 +314,56 @@ impl Troubles {
 
     pub(super) fn has(&self, about: &About) -> bool {
         self.open.contains_key(about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use crate::source::kafka::testing::plain_config;
+
+    fn explainer() -> Explainer {
+        let mut config = plain_config("kafka:9092", "group");
+        config.security.password = Some(Secret::new("hush-hush"));
+        config.properties.insert("ssl.key.password".into(), "other-secret".into());
+        config.properties.insert("fetch.min.bytes".into(), "1".into());
+        Explainer::new(&config, "group".to_owned())
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_sit() {
+        assert_eq!(explainer().mask("user:hush-hush@x other-secret 1"), "user:***@x *** 1");
+    }
+
+    #[test]
+    fn reports_become_sentences() {
+        let explainer = explainer();
+        let missing = "Subscribed topic not available: auth-events: Broker: Unknown topic or partition";
+        let Meaning::Trouble(about, text) = explainer.explain(Code::UnknownTopicOrPartition, missing) else { panic!() };
+        assert_eq!(about, About::Topic("auth-events".to_owned()));
+        assert_eq!(text, "topic `auth-events` does not exist; create it or set source.kafka.topics.auth_events");
+
+        let refused = "Fetch from broker 1 failed: auth-events [3]: Broker: Topic authorization failed";
+        let Meaning::Trouble(about, _) = explainer.explain(Code::TopicAuthorizationFailed, refused) else { panic!() };
+        assert_eq!(about, About::Topic("auth-events".to_owned()));
+
+        let closed = "kafka:9092/1: Disconnected: connection closed by peer (after 90000ms in state UP)";
+        let text = explainer.away("connection closed by the broker");
+        assert_eq!(explainer.explain(Code::BrokerTransportFailure, closed), Meaning::Detail(text));
+        assert_eq!(explainer.explain(Code::MessageTimedOut, "whatever"), Meaning::Nothing);
+    }
+
+    #[test]
+    fn a_spell_hears_each_sentence_once_and_ends_with_its_last_trouble() {
+        let mut troubles = Troubles::default();
+        assert_eq!(troubles.open(About::Group, "group".into()), Some("group".into()));
+        assert_eq!(troubles.open(About::Group, "group".into()), None);
+        assert_eq!(troubles.open(About::Connection, "away".into()), Some("away".into()));
+        assert!(!troubles.close(|about| *about == About::Connection));
+        assert_eq!(troubles.open(About::Connection, "away".into()), None, "still the same spell");
+        assert!(troubles.close(|_| true));
+        assert!(!troubles.close(|_| true), "over only once");
+        assert_eq!(troubles.open(About::Connection, "away".into()), Some("away".into()));
     }
 }

@@ -1,0 +1,291 @@
+//! The service: wires the parts together, and takes them down in order.
+//!
+//! One straight line on purpose: what starts when, and what stops when, is to be read from top to bottom.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Secret};
+use crate::dispatch::Dispatcher;
+use crate::event::auth::Decoder;
+use crate::event::facts::FactBook;
+use crate::event::redact::Masker;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::notify::deliver::{DeliveryCounts, DeliverySettings, run_deliveries};
+use crate::notify::mail::Transport;
+use crate::pipeline::facts::FactsTask;
+use crate::pipeline::{Control, Parts, Pipeline, Role};
+use crate::source::kafka;
+use crate::store::Store;
+use crate::time::Millis;
+use crate::{http, wall};
+
+pub mod rulebook;
+pub mod upkeep;
+
+use rulebook::Rulebook;
+
+/// Batches that may wait between the source and the pipeline.
+const CHANNEL: usize = 64;
+/// How long an orderly shutdown may take before what is left is dropped.
+const SHUTDOWN: Duration = Duration::from_secs(25);
+/// How long a claimed delivery is ours: well over twice the transport's timeout.
+const LEASE_FACTOR: u32 = 4;
+
+/// The key of gateways' secret prefixes that are masked.
+pub const KEY_PREFIXES: &[&str] = &["caibo_live_sk_", "caibo_test_sk_"];
+
+/// Makes the decoder that a configuration asks for.
+pub fn decoder(secret: Option<&Secret>) -> Decoder {
+    let random;
+    let key = match secret {
+        Some(secret) => secret.reveal().as_bytes(),
+        None => {
+            random = [wall::random_bits().to_ne_bytes(), wall::random_bits().to_ne_bytes()].concat();
+            &random
+        }
+    };
+    Decoder::new(key, Masker::new(KEY_PREFIXES))
+}
+
+/// Opens the store and sees that its form is this program's.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::open(&config.store).await.context("open the store (store.url)")?;
+    if config.store.migrate {
+        store.migrate().await.context("migrate the store")?;
+    } else {
+        store.require_migrated().await?;
+    }
+    Ok(store)
+}
+
+/// Runs the service until a signal, or until a part of it fails.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let instance = wall::instance_name();
+    let metrics = Arc::new(Metrics::new()?);
+    let health = Arc::new(Health::default());
+    let stopping = CancellationToken::new();
+    let stop_notices = CancellationToken::new();
+    let stop_http = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    let mut notices: JoinSet<()> = JoinSet::new();
+    tracing::info!(instance, version = env!("CARGO_PKG_VERSION"), "keywatch starts");
+
+    let transport = Transport::connect(&config.mail).map_err(|error| anyhow::anyhow!("mail.transport: {error}"))?;
+    let store = open_store(&config).await?;
+    metrics.store_up.set(1);
+    let rulebook = Rulebook::open(&config.rules.directory, store.clone(), instance.clone(), metrics.clone()).await?;
+    let first_start: Millis = store.set_meta_once("first_start", &wall::now().to_string()).await?.parse()?;
+    let server = http::listen(config.http.listen, metrics.clone(), health.clone(), stop_http.clone()).await?;
+    let server = tokio::spawn(server);
+
+    // Notices go on from where they were, whatever becomes of the source.
+    let facts = Arc::new(RwLock::new(FactBook::new(config.limits.fact_keys)));
+    let decoder = Arc::new(decoder(config.source.fingerprint_secret.as_ref()));
+    let facts_task = FactsTask {
+        store: store.clone(),
+        decoder: decoder.clone(),
+        facts: facts.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        stopping: stopping.clone(),
+    };
+    facts_task.restore().await.context("load the facts")?;
+    let (wake_dispatcher, wake_delivery) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let deliveries = Arc::new(DeliveryCounts::default());
+    let dispatcher = Dispatcher {
+        store: store.clone(),
+        facts: facts.clone(),
+        mail: config.mail.clone(),
+        metrics: metrics.clone(),
+        wake_delivery: wake_delivery.clone(),
+    };
+    notices.spawn(dispatcher.clone().run(wake_dispatcher.clone(), stop_notices.clone()));
+    let settings = DeliverySettings {
+        owner: instance.clone(),
+        from: config.mail.from.clone(),
+        reply_to: config.mail.reply_to.clone(),
+        give_up_after: config.mail.give_up_after,
+        lease: (transport.timeout() * LEASE_FACTOR).as_millis() as Millis,
+        poll: Duration::from_secs(1),
+    };
+    notices.spawn(run_deliveries(
+        store.clone(),
+        transport,
+        settings,
+        wall::now,
+        deliveries.clone(),
+        wake_delivery.clone(),
+        stop_notices.clone(),
+    ));
+    let upkeep = upkeep::Upkeep { store: store.clone(), metrics: metrics.clone(), health: health.clone(), deliveries };
+    notices.spawn(upkeep.run(dispatcher, stop_notices.clone()));
+
+    // Facts are read to their end before any event is judged.
+    let (control, controlled) = mpsc::channel(CHANNEL);
+    let mut threads = Vec::new();
+    let kafka = &config.source.kafka;
+    if let Some(topic) = &kafka.key_events {
+        let (send, receive) = mpsc::channel(CHANNEL);
+        threads.push(kafka::read_facts(kafka, topic, send, stopping.clone()));
+        let (ready, when_ready) = oneshot::channel();
+        let control = control.clone();
+        tasks.spawn(async move { ("facts", facts_task.run(receive, control, ready).await) });
+        tokio::select! {
+            _ = when_ready => {}
+            Some(ended) = tasks.join_next() => return Err(failure(ended)),
+            () = signals.stop() => {
+                tracing::info!("asked to stop while facts were being read");
+                return Ok(());
+            }
+        }
+    } else {
+        health.facts_read();
+    }
+
+    // Events.
+    let parts = |role| Parts {
+        role,
+        store: store.clone(),
+        instance: instance.clone(),
+        limits: config.limits.clone(),
+        alerts: config.alerts.clone(),
+        decoder: decoder.clone(),
+        facts: facts.clone(),
+        rules: rulebook.in_force(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        first_start,
+        wake_dispatcher: wake_dispatcher.clone(),
+        stopping: stopping.clone(),
+    };
+    let (send, receive) = mpsc::channel(CHANNEL);
+    let consuming = kafka::consume(kafka, &[&kafka.auth_events], "", send, stopping.clone());
+    threads.push(consuming.thread);
+    let pipeline = Pipeline::new(parts(Role::Events), Some(consuming.hint));
+    tasks.spawn(on_own_thread("pipeline", move || pipeline.run(receive, controlled)));
+    if let Some(topic) = &kafka.auth_refused {
+        let (send, receive) = mpsc::channel(CHANNEL);
+        let consuming = kafka::consume(kafka, &[topic], "-refused", send, stopping.clone());
+        threads.push(consuming.thread);
+        let pipeline = Pipeline::new(parts(Role::Refused), Some(consuming.hint));
+        let (_, nothing) = mpsc::channel(1);
+        tasks.spawn(on_own_thread("pipeline-refused", move || pipeline.run(receive, nothing)));
+    }
+
+    let failed = watch(&mut tasks, &mut signals, rulebook, control).await;
+
+    // In order: the source lets its partitions go, the pipeline stores them, mails under way are finished.
+    tracing::info!("stopping");
+    stopping.cancel();
+    let orderly = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::error!(task = name, "{error:#}");
+            }
+        }
+        for thread in threads {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        stop_notices.cancel();
+        while notices.join_next().await.is_some() {}
+        stop_http.cancel();
+        let _ = server.await;
+        store.close().await;
+    };
+    tokio::select! {
+        () = orderly => tracing::info!("stopped"),
+        () = tokio::time::sleep(SHUTDOWN) => tracing::warn!("not everything stopped in time; the next start reads on from the last checkpoint"),
+        () = signals.stop() => anyhow::bail!("asked to stop twice"),
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Runs a future on a thread of its own: the engine works long stretches without a pause, which would starve others.
+fn on_own_thread<F>(
+    name: &'static str,
+    make: impl FnOnce() -> F + Send + 'static,
+) -> impl Future<Output = (&'static str, anyhow::Result<()>)> + Send
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = tokio::runtime::Handle::current();
+    let (send, receive) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+        // Nobody listens once the process is going down for another reason.
+        let _ = send.send(runtime.block_on(make()));
+    });
+    async move {
+        let outcome = match thread {
+            Err(error) => Err(anyhow::Error::from(error).context("start a thread")),
+            Ok(_) => receive.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it crashed"))),
+        };
+        (name, outcome)
+    }
+}
+
+/// Waits for a signal or a failure; reloads rules on the way.
+async fn watch(
+    tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+    signals: &mut Signals,
+    mut rulebook: Rulebook,
+    control: mpsc::Sender<Control>,
+) -> Option<anyhow::Error> {
+    let mut look = tokio::time::interval(Duration::from_secs(2));
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let Signals { terminate, interrupt, hang_up } = signals;
+        let changed = tokio::select! {
+            _ = terminate.recv() => return None,
+            _ = interrupt.recv() => return None,
+            Some(ended) = tasks.join_next() => return Some(failure(ended)),
+            _ = hang_up.recv() => rulebook.reload().await,
+            _ = look.tick() => rulebook.follow().await,
+        };
+        if let Some(rules) = changed {
+            // A pipeline that is gone has ended its task, which the next turn sees.
+            let _ = control.send(Control::Rules(rules)).await;
+        }
+    }
+}
+
+/// Why a task that should go on has ended.
+fn failure(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((name, Err(error))) => error.context(format!("the {name} failed")),
+        Ok((name, Ok(()))) => anyhow::anyhow!("the {name} ended without being asked to"),
+        Err(error) => anyhow::anyhow!("a task crashed: {error}"),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

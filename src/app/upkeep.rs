@@ -1,0 +1,94 @@
+//! What must happen now and then: counters of deliveries, the backlog of mails, the summary of old news.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Dispatcher;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::notify::deliver::{DeliveryCounts, Outbox};
+use crate::store::{Delivery, Store, StoreError};
+use crate::time::Millis;
+use crate::wall;
+
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The task that keeps gauges true and tells operations of old news.
+#[derive(Debug)]
+pub struct Upkeep {
+    /// The store.
+    pub store: Store,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Health.
+    pub health: Arc<Health>,
+    /// What the delivery task counts.
+    pub deliveries: Arc<DeliveryCounts>,
+}
+
+impl Upkeep {
+    /// Runs until cancelled.
+    pub async fn run(self, dispatcher: Dispatcher, cancel: CancellationToken) {
+        let mut seen = [0u64; 4];
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let d = &self.deliveries;
+            let counters: [(&str, &AtomicU64); 4] =
+                [("sent", &d.sent), ("retry", &d.retried), ("given_up", &d.given_up), ("unrecorded", &d.unrecorded)];
+            for ((result, counter), seen) in counters.iter().zip(&mut seen) {
+                let now = counter.load(Ordering::Relaxed);
+                self.metrics.deliveries.with_label_values(&[result]).inc_by(now - *seen);
+                *seen = now;
+            }
+            if let Ok((pending, _, _)) = self.store.outbox_counts().await {
+                self.metrics.outbox_pending.set(pending);
+            }
+            // Old news is summed up once the backlog is read, so that there is one mail and not one a minute.
+            if self.health.is_caught_up()
+                && let Err(error) = dispatcher.tell_old_news(wall::now()).await
+            {
+                tracing::debug!(%error, "cannot sum up old alerts yet");
+            }
+        }
+    }
+}
+
+impl Outbox for Store {
+    async fn claim_deliveries(
+        &self,
+        owner: &str,
+        now: Millis,
+        lease: Millis,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        Store::claim_deliveries(self, owner, now, lease, limit as i64).await
+    }
+
+    async fn record_sent(&self, notice_id: &str, owner: &str, now: Millis, detail: &str) -> Result<(), StoreError> {
+        Store::record_sent(self, notice_id, owner, now, detail).await.map(drop)
+    }
+
+    async fn record_retry(
+        &self,
+        notice_id: &str,
+        owner: &str,
+        next_attempt_at: Millis,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        Store::record_retry(self, notice_id, owner, next_attempt_at, error).await.map(drop)
+    }
+
+    async fn record_given_up(&self, notice_id: &str, owner: &str, now: Millis, error: &str) -> Result<(), StoreError> {
+        Store::record_given_up(self, notice_id, owner, now, error).await.map(drop)
+    }
+
+    async fn next_delivery_due(&self) -> Result<Option<Millis>, StoreError> {
+        Store::next_delivery_due(self).await
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: parses, calls, prints. Exit codes: 0 fine, 1 the answer is no, 2 wrong use, 3 could not answer.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod alerts;
+pub mod check;
+pub mod replay;
+pub mod run;
+
+/// keywatch watches how merchants' API keys are used, and tells the right person when one is misused or about to break.
+#[derive(Debug, Parser)]
+#[command(name = "keywatch", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Run(ConfigArg),
+    /// Judge a file of events, in its own time
+    Replay(replay::Args),
+    /// Bring the store's tables to this version's form
+    Migrate(ConfigArg),
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        command: check::ConfigCommand,
+    },
+    /// Look at rule files
+    Rules {
+        #[command(subcommand)]
+        command: check::RulesCommand,
+    },
+    /// Look at alerts
+    Alerts {
+        #[command(subcommand)]
+        command: alerts::AlertsCommand,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArg {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "keywatch.yml")]
+    pub config: PathBuf,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub enum Failure {
+    /// The answer is no: a file is not valid, a check failed. The text has all problems.
+    No(String),
+    /// Wrong use.
+    Usage(String),
+    /// The question could not be answered.
+    Unanswered(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Unanswered(error)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(arg) => run::run(&arg),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Migrate(arg) => run::migrate(&arg),
+        Command::Config { command } => check::config(&command),
+        Command::Rules { command } => check::rules(&command),
+        Command::Alerts { command } => alerts::alerts(&command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, text) = match failure {
+                Failure::No(text) => (1, text),
+                Failure::Usage(text) => (2, format!("error: {text}")),
+                Failure::Unanswered(error) => (3, format!("error: {error:#}")),
+            };
+            complain(&text);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+pub fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// Prints to standard error.
+pub fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end_matches('\n'));
+}
+
+/// A runtime for commands that need one.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unanswered(anyhow::Error::from(error).context("start the runtime")))
+}

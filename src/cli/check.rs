@@ -1,0 +1,57 @@
+//! `keywatch config check` and `keywatch rules check`: every problem at once.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use crate::app::rulebook::read_rules;
+use crate::cli::{ConfigArg, Failure, say};
+use crate::config::Config;
+use crate::config::load::load;
+use crate::wall;
+use crate::yaml::render;
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every problem of the configuration and of the rules that it names
+    Check(ConfigArg),
+}
+
+/// What to do with rule files.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Report every problem of a folder of rules
+    Check {
+        /// The folder
+        #[arg(default_value = "rules")]
+        directory: PathBuf,
+    },
+}
+
+/// Reads the configuration; all its problems are the failure.
+pub fn load_config(path: &Path) -> Result<Config, Failure> {
+    load(path, &|name| wall::env(name)).map_err(|problems| Failure::No(render(&problems)))
+}
+
+/// `keywatch config …`
+pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
+    let ConfigCommand::Check(arg) = command;
+    let config = load_config(&arg.config)?;
+    let rules = read_rules(&config.rules.directory).map_err(Failure::No)?;
+    say(&format!(
+        "{}: fine, with {} rules from {}",
+        arg.config.display(),
+        rules.rules.len(),
+        config.rules.directory.display()
+    ));
+    Ok(())
+}
+
+/// `keywatch rules …`
+pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
+    let RulesCommand::Check { directory } = command;
+    let rules = read_rules(directory).map_err(Failure::No)?;
+    say(&format!("{}: fine, {} rules, version {}", directory.display(), rules.rules.len(), rules.version));
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `keywatch replay`.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+
+use crate::app::decoder;
+use crate::cli::check::load_config;
+use crate::cli::{Failure, alerts, complain, runtime, say};
+use crate::config::{Limits, MailConfig, MailTransport};
+use crate::engine::detect::SPECS;
+use crate::replay::{Replay, Replayed, replay as run};
+use crate::rules::compile::{Override, load};
+use crate::time::{DAY, SECOND, parse_rfc3339};
+use crate::wall;
+use crate::yaml::render;
+
+/// Arguments of `replay`.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Folder of rules
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    rules: PathBuf,
+    /// Events, one JSON object a line; `-` = standard input
+    #[arg(long, value_name = "FILE")]
+    events: PathBuf,
+    /// Facts about keys and merchants, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    key_events: Option<PathBuf>,
+    /// Form of the events; `native` is the only one so far
+    #[arg(long, value_name = "PRESET", default_value = "native", value_parser = ["native"])]
+    format: String,
+    /// Let event time go on until then (RFC 3339), so that what is due fires
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Spread the keys over N shards; changes nothing about what is found
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    partitions: u32,
+    /// Change a rule's parameter, e.g. `stale-key.unused_for=30d`
+    #[arg(long = "set", value_name = "RULE.PARAM=VALUE")]
+    set: Vec<String>,
+    /// Take limits, addresses and the fingerprint's secret from this configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write alert records here, one a line; `-` = standard output
+    #[arg(long, value_name = "FILE")]
+    alerts_out: Option<PathBuf>,
+    /// Write the mails that would have been sent into this folder, as .eml files
+    #[arg(long, value_name = "DIR")]
+    mail_out: Option<PathBuf>,
+    /// Keep the learned state in this SQLite file
+    #[arg(long, value_name = "FILE")]
+    save_state: Option<PathBuf>,
+    /// Also what is shadowed or suppressed
+    #[arg(long)]
+    all: bool,
+}
+
+/// Replays a file and prints what was found.
+pub fn replay(args: &Args) -> Result<(), Failure> {
+    let config = args.config.as_deref().map(load_config).transpose()?;
+    let until = match &args.until {
+        None => None,
+        Some(text) => Some(parse_rfc3339(text).ok_or_else(|| {
+            Failure::Usage(format!("--until `{text}` is no time\n\nhint: write it as 2026-11-23T08:00:00Z"))
+        })?),
+    };
+    let overrides: Vec<Override> = args
+        .set
+        .iter()
+        .map(|text| Override::parse(text).map_err(|problem| Failure::Usage(render(&[problem]))))
+        .collect::<Result<_, _>>()?;
+    let rules = load(&args.rules, SPECS, &overrides).map_err(|problems| Failure::No(render(&problems)))?;
+    let decoder = decoder(config.as_ref().and_then(|c| c.source.fingerprint_secret.as_ref()));
+    let plan = Replay {
+        events: args.events.clone(),
+        key_events: args.key_events.clone(),
+        partitions: args.partitions,
+        until,
+        save_state: args.save_state.clone(),
+        mail_out: args.mail_out.clone(),
+        mail: config.as_ref().map_or_else(sample_addresses, |c| c.mail.clone()),
+        limits: config.as_ref().map_or_else(Limits::default, |c| c.limits.clone()),
+        group_wait: config.as_ref().map_or(30 * SECOND, |c| c.alerts.group_wait),
+    };
+    let started = wall::instant();
+    let replayed = runtime()?.block_on(run(plan, Arc::new(rules), &decoder))?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    match &args.alerts_out {
+        Some(path) => write_alerts(path, &replayed)?,
+        None => replayed.alerts.iter().for_each(|alert| say(&alerts::line(alert))),
+    }
+    if std::io::stderr().is_terminal() || args.alerts_out.is_none() {
+        summary(args, &replayed, seconds);
+    }
+    Ok(())
+}
+
+fn sample_addresses() -> MailConfig {
+    MailConfig {
+        from: "keywatch@caibo.digital".into(),
+        reply_to: "support@caibo.digital".into(),
+        support: vec!["support@caibo.digital".into()],
+        operations: vec!["operations@caibo.digital".into()],
+        transport: MailTransport::None,
+        give_up_after: DAY,
+    }
+}
+
+fn write_alerts(path: &Path, replayed: &Replayed) -> Result<(), Failure> {
+    let lines: String =
+        replayed.alerts.iter().filter_map(|alert| serde_json::to_string(alert).ok()).map(|line| line + "\n").collect();
+    if path == Path::new("-") {
+        // A reader that has gone away is no error.
+        let _ = std::io::stdout().write_all(lines.as_bytes());
+        return Ok(());
+    }
+    std::fs::write(path, lines).with_context(|| format!("write alerts to `{}`", path.display())).map_err(Failure::from)
+}
+
+/// What was read and found, on standard error; the most important line last.
+fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
+    for (line, what) in replayed.bad_facts.iter().take(10) {
+        let file = args.key_events.as_deref().unwrap_or(Path::new("-"));
+        complain(&format!("warning: {}:{line}: {what}", file.display()));
+    }
+    for (reason, count) in &replayed.rejected {
+        complain(&format!("warning: {count} lines were no event: {}", reason.as_str()));
+    }
+    let i = &replayed.intake;
+    complain(&format!(
+        "\n{} lines in {seconds:.1} s: {} judged, {} duplicate, {} late, {} held as from the future, {} without a merchant",
+        replayed.messages, replayed.shards.judged, i.duplicates, i.late, i.parked, replayed.shards.no_merchant
+    ));
+    if let Some(directory) = &args.mail_out {
+        complain(&format!("{} mails in {}", replayed.mails, directory.display()));
+    }
+    complain(&format!("{} alerts", replayed.alerts.len()));
+}

@@ -1,0 +1,285 @@
+//! The shell around the engine: takes partitions over, loads what a batch needs, lets the engine judge it, and stores
+//! what came of it before it goes on.
+//!
+//! One task owns its partitions and handles one thing after another ([`Turn`]); nothing else touches their state. A
+//! finding is a row before the next batch is judged. Where the store does not answer, the task waits: the source's
+//! channel fills, and the source pauses.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{AlertsConfig, Limits};
+use crate::engine::shard::World;
+use crate::event::auth::Decoder;
+use crate::event::facts::FactBook;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::rules::RuleSet;
+use crate::source::SourceEvent;
+use crate::source::kafka::CommitHint;
+use crate::store::{DeadLetter, Store, StoreError};
+use crate::time::{Millis, SECOND};
+use crate::wall;
+
+pub mod checkpoint;
+pub mod facts;
+pub mod judge;
+pub mod partition;
+pub mod takeover;
+
+use partition::Partition;
+
+/// Everything that can happen to the pipeline.
+#[derive(Debug)]
+enum Turn {
+    Source(SourceEvent),
+    SourceGone,
+    FactsChanged(Vec<String>),
+    Rules(Arc<RuleSet>),
+    Tick,
+}
+
+/// What the rest of the process tells the pipeline.
+#[derive(Debug)]
+pub enum Control {
+    /// Facts about these merchants changed.
+    FactsChanged(Vec<String>),
+    /// Another version of the rules is in force.
+    Rules(Arc<RuleSet>),
+}
+
+/// Which topic the pipeline reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Decisions with a merchant: judged.
+    Events,
+    /// Decisions without one: counted by source, in bounded room.
+    Refused,
+}
+
+/// Facts that the whole process shares: one task writes, the pipelines and the dispatcher read.
+pub type SharedFacts = Arc<RwLock<FactBook>>;
+
+/// Reads the shared facts. A panic elsewhere leaves them as they were: every change is a single call.
+pub fn read_facts(facts: &SharedFacts) -> RwLockReadGuard<'_, FactBook> {
+    facts.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// Which topic it reads.
+    pub role: Role,
+    /// The store.
+    pub store: Store,
+    /// This process's name among several.
+    pub instance: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// How alerts become notices.
+    pub alerts: AlertsConfig,
+    /// Decodes messages.
+    pub decoder: Arc<Decoder>,
+    /// Facts, read to their end.
+    pub facts: SharedFacts,
+    /// The rules in force.
+    pub rules: Arc<RuleSet>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Health.
+    pub health: Arc<Health>,
+    /// When the very first start was: what lies before it is not mailed.
+    pub first_start: Millis,
+    /// Woken when a notice may be due.
+    pub wake_dispatcher: Arc<Notify>,
+    /// The process is stopping: the store is not waited for any more. The pipeline itself ends when its source does.
+    pub stopping: CancellationToken,
+}
+
+/// The task that owns this instance's partitions.
+pub struct Pipeline {
+    parts: Parts,
+    partitions: BTreeMap<(Arc<str>, i32), Partition>,
+    dead_letters: Vec<DeadLetter>,
+    /// Positions that Kafka may be told, as a hint.
+    hints: Option<CommitHint>,
+}
+
+/// Between two looks at timers, checkpoints and dead letters.
+const TICK: Duration = Duration::from_millis(200);
+/// How long a partition must be at its end before what is parked may be judged without a witness.
+const QUIET_AT_END: Millis = SECOND;
+/// Waiting for the store, at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl Pipeline {
+    /// A pipeline without partitions.
+    pub fn new(parts: Parts, hints: Option<CommitHint>) -> Self {
+        Pipeline { parts, partitions: BTreeMap::new(), dead_letters: Vec::new(), hints }
+    }
+
+    /// Runs until the source ends, which is an error unless the process is stopping. Ends with a last checkpoint.
+    pub async fn run(
+        mut self,
+        mut source: mpsc::Receiver<SourceEvent>,
+        mut control: mpsc::Receiver<Control>,
+    ) -> anyhow::Result<()> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut control_open = true;
+        loop {
+            let turn = tokio::select! {
+                biased;
+                told = control.recv(), if control_open => match told {
+                    Some(Control::FactsChanged(merchants)) => Turn::FactsChanged(merchants),
+                    Some(Control::Rules(rules)) => Turn::Rules(rules),
+                    None => { control_open = false; continue }
+                },
+                _ = tick.tick() => Turn::Tick,
+                event = source.recv() => event.map_or(Turn::SourceGone, Turn::Source),
+            };
+            match turn {
+                Turn::SourceGone if self.parts.stopping.is_cancelled() => break,
+                Turn::SourceGone => anyhow::bail!("the source stopped without a word"),
+                Turn::Source(event) => self.on_source(event).await?,
+                Turn::FactsChanged(merchants) => self.on_facts(&merchants).await?,
+                Turn::Rules(rules) => self.on_rules(rules).await?,
+                Turn::Tick => self.on_tick().await?,
+            }
+        }
+        self.save_everything().await;
+        Ok(())
+    }
+
+    async fn on_source(&mut self, event: SourceEvent) -> anyhow::Result<()> {
+        match event {
+            SourceEvent::Assigned(assignment) => self.take_over(assignment).await,
+            SourceEvent::Revoked(revocation) => self.let_go(revocation).await,
+            SourceEvent::Batch(batch) => self.on_batch(&batch).await,
+            SourceEvent::End { topic, partition, next_offset } => {
+                if let Some(p) = self.partitions.get_mut(&(topic, partition)) {
+                    p.reached_end(next_offset, wall::now(), wall::instant());
+                }
+                Ok(())
+            }
+            SourceEvent::Gap { topic, partition, from, to } => {
+                self.parts.metrics.messages_lost.inc_by((to - from).max(0) as u64);
+                tracing::error!(%topic, partition, from, to, "retention took messages before they were read");
+                if let Some(p) = self.partitions.get_mut(&(topic, partition)) {
+                    p.position = p.position.max(to);
+                }
+                Ok(())
+            }
+            SourceEvent::Trouble(what) => {
+                self.parts.metrics.source_up.set(0);
+                self.parts.health.source_trouble(Some(what.clone()));
+                tracing::warn!("{what}");
+                Ok(())
+            }
+            SourceEvent::Recovered => {
+                self.parts.metrics.source_up.set(1);
+                self.parts.health.source_trouble(None);
+                tracing::info!("the source answers again");
+                Ok(())
+            }
+            SourceEvent::Failed(what) => anyhow::bail!(what),
+        }
+    }
+
+    /// Timers by elapsed time, checkpoints that are due, dead letters.
+    async fn on_tick(&mut self) -> anyhow::Result<()> {
+        self.save_dead_letters().await;
+        let names: Vec<_> = self.partitions.keys().cloned().collect();
+        for name in &names {
+            self.tick_partition(name).await?;
+            self.checkpoint_step(name).await?;
+        }
+        self.evict();
+        self.report();
+        Ok(())
+    }
+
+    /// Memory is bounded by the limit, not by the number of keys.
+    fn evict(&mut self) {
+        let resident: usize = self.partitions.values().map(|p| p.shard.len()).sum();
+        let keep = self.parts.limits.resident_subjects;
+        if resident <= keep {
+            return;
+        }
+        for p in self.partitions.values_mut().filter(|p| p.checkpoint.is_none()) {
+            let share = p.shard.len() * keep / resident;
+            let evicted = p.shard.evict(share, p.timers_loaded_to);
+            self.parts.metrics.limits_hit.with_label_values(&["resident_subjects"]).inc_by(evicted as u64);
+        }
+    }
+
+    fn report(&self) {
+        let m = &self.parts.metrics;
+        if self.parts.role == Role::Events {
+            m.partitions_owned.set(self.partitions.len() as i64);
+            m.subjects_resident.set(self.partitions.values().map(|p| p.shard.len()).sum::<usize>() as i64);
+            if let Some(now) = self.partitions.values().filter_map(|p| p.intake.now()).min() {
+                m.stream_time_seconds.set(now / SECOND);
+            }
+            let caught_up = !self.partitions.is_empty() && self.partitions.values().all(Partition::is_caught_up);
+            self.parts.health.caught_up(caught_up);
+        }
+    }
+
+    async fn save_dead_letters(&mut self) {
+        if self.dead_letters.is_empty() {
+            return;
+        }
+        let letters = std::mem::take(&mut self.dead_letters);
+        let saved = self.parts.store.save_dead_letters(&letters, self.parts.limits.dead_letters, wall::now()).await;
+        if let Err(error) = saved {
+            tracing::warn!(%error, letters = letters.len(), "cannot keep rejected messages");
+        }
+    }
+}
+
+/// Repeats a store operation while the store is away. Gives up only when the process is asked to stop.
+pub async fn patiently<T>(
+    parts: &Parts,
+    what: &'static str,
+    mut operation: impl AsyncFnMut(&Store) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut wait = Duration::from_millis(100);
+    let mut away = false;
+    loop {
+        match operation(&parts.store).await {
+            Err(StoreError::Unavailable(error)) if !parts.stopping.is_cancelled() => {
+                if !away {
+                    away = true;
+                    parts.metrics.store_up.set(0);
+                    parts.health.store_trouble(Some(error.clone()));
+                    tracing::warn!(what, error, "the store does not answer; waiting for it");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = parts.stopping.cancelled() => {}
+                }
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            answer => {
+                if away && answer.is_ok() {
+                    parts.metrics.store_up.set(1);
+                    parts.health.store_trouble(None);
+                    tracing::info!(what, "the store answers again");
+                }
+                return answer;
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Calls `f` with facts and rules as they are now.
+    pub fn with_world<T>(&self, f: impl FnOnce(World<'_>) -> T) -> T {
+        let facts = read_facts(&self.facts);
+        f(World { facts: &facts, rules: &self.rules })
+    }
+}

@@ -1,0 +1,162 @@
+//! Facts: read to their end before any event is judged, then kept up to date.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::auth::Decoder;
+use crate::event::facts::{FactBook, KeyFacts, MerchantFacts};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::pipeline::takeover::foster_partition;
+use crate::pipeline::{Control, Pipeline, Role, SharedFacts, patiently, read_facts};
+use crate::source::{Batch, FactsEvent};
+use crate::store::{Store, StoreError};
+use crate::wall;
+
+/// The task that keeps the facts.
+pub struct FactsTask {
+    /// The store.
+    pub store: Store,
+    /// Decodes facts.
+    pub decoder: Arc<Decoder>,
+    /// Where they go.
+    pub facts: SharedFacts,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Health.
+    pub health: Arc<Health>,
+    /// The process is stopping.
+    pub stopping: CancellationToken,
+}
+
+impl FactsTask {
+    /// Takes up what earlier runs knew.
+    pub async fn restore(&self) -> Result<(), StoreError> {
+        let (keys, merchants) = self.store.load_facts().await?;
+        let mut book = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+        restore_book(&mut book, keys, merchants);
+        Ok(())
+    }
+
+    /// Reads facts until cancelled. `ready` is called once, when they have been read to their end.
+    pub async fn run(
+        self,
+        mut source: mpsc::Receiver<FactsEvent>,
+        tell: mpsc::Sender<Control>,
+        ready: tokio::sync::oneshot::Sender<()>,
+    ) -> anyhow::Result<()> {
+        let mut ready = Some(ready);
+        loop {
+            let event = tokio::select! {
+                () = self.stopping.cancelled() => return Ok(()),
+                event = source.recv() => event,
+            };
+            match event {
+                None if self.stopping.is_cancelled() => return Ok(()),
+                None => anyhow::bail!("the source of facts stopped without a word"),
+                Some(FactsEvent::Batch(batch)) => {
+                    let merchants = self.learn(&batch).await?;
+                    if ready.is_none() && !merchants.is_empty() {
+                        let told = tell.send(Control::FactsChanged(merchants)).await;
+                        anyhow::ensure!(told.is_ok() || self.stopping.is_cancelled(), "the pipeline is gone");
+                    }
+                }
+                Some(FactsEvent::ReachedEnd) => {
+                    self.health.facts_read();
+                    if let Some(ready) = ready.take() {
+                        let book = read_facts(&self.facts);
+                        tracing::info!(keys = book.keys().count(), "facts are read");
+                        let _ = ready.send(());
+                    }
+                }
+                Some(FactsEvent::Trouble(what)) => tracing::warn!("{what}"),
+                Some(FactsEvent::Recovered) => tracing::info!("the source of facts answers again"),
+                Some(FactsEvent::Failed(what)) => anyhow::bail!(what),
+            }
+        }
+    }
+
+    /// Learns a batch and stores what changed. Returns the merchants that it is about.
+    async fn learn(&self, batch: &Batch) -> anyhow::Result<Vec<String>> {
+        let (mut keys, mut merchants) = (BTreeSet::new(), BTreeSet::new());
+        let (key_rows, merchant_rows) = {
+            let mut book = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+            let refused_before = book.refused();
+            for message in &batch.messages {
+                match self.decoder.decode_fact(batch.payload(message), batch.key(message)) {
+                    Ok(Some(fact)) => {
+                        let changed = book.learn(&fact);
+                        keys.extend(changed.keys);
+                        merchants.extend(changed.merchant);
+                    }
+                    Ok(None) => {}
+                    Err(rejected) => {
+                        self.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
+                        tracing::warn!(topic = %batch.topic, partition = batch.partition, offset = message.offset,
+                            reason = rejected.reason.as_str(), detail = rejected.detail, "a key event cannot be read");
+                    }
+                }
+            }
+            self.metrics.limits_hit.with_label_values(&["fact_keys"]).inc_by(book.refused() - refused_before);
+            let key_rows: Vec<(String, KeyFacts)> =
+                keys.iter().filter_map(|k| Some((k.clone(), book.key(k)?.clone()))).collect();
+            let merchant_rows: Vec<(String, MerchantFacts)> =
+                merchants.iter().filter_map(|m| Some((m.clone(), book.merchant(m)?.clone()))).collect();
+            (key_rows, merchant_rows)
+        };
+        if key_rows.is_empty() && merchant_rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut wait = std::time::Duration::from_millis(100);
+        while let Err(error) = self.store.save_facts(&key_rows, &merchant_rows, wall::now()).await {
+            match error {
+                StoreError::Unavailable(_) if self.stopping.is_cancelled() => return Ok(Vec::new()),
+                StoreError::Unavailable(_) => tokio::time::sleep(wait).await,
+                other => return Err(other.into()),
+            }
+            wait = (wait * 2).min(super::LONGEST_WAIT);
+        }
+        merchants.extend(key_rows.into_iter().filter_map(|(_, facts)| facts.merchant_id));
+        Ok(merchants.into_iter().collect())
+    }
+}
+
+/// Puts stored facts in a book.
+pub fn restore_book(book: &mut FactBook, keys: Vec<(String, KeyFacts)>, merchants: Vec<(String, MerchantFacts)>) {
+    for (id, facts) in keys {
+        book.restore_key(&id, facts);
+    }
+    for (id, facts) in merchants {
+        book.restore_merchant(&id, facts);
+    }
+}
+
+impl Pipeline {
+    /// Looks again at merchants whose facts changed: where they are in memory, where they are stored, or nowhere yet.
+    pub(super) async fn on_facts(&mut self, merchants: &[String]) -> anyhow::Result<()> {
+        if self.parts.role == Role::Refused {
+            return Ok(());
+        }
+        let names: Vec<_> = self.partitions.keys().cloned().collect();
+        for name in names {
+            let Some(p) = self.partitions.get_mut(&name) else { continue };
+            let absent: Vec<String> = self
+                .parts
+                .with_world(|world| merchants.iter().filter(|m| !p.shard.facts_changed(m, world)).cloned().collect());
+            if absent.is_empty() {
+                continue;
+            }
+            let id = p.id.clone();
+            let rows = patiently(&self.parts, "load subjects", async |s| s.own_subjects(&id, &absent).await).await?;
+            super::judge::insert_rows(&self.parts, p, rows)?;
+            let of = p.of;
+            let homeless =
+                absent.into_iter().filter(|m| foster_partition(m, of) == name.1 && !p.shard.contains(m)).collect();
+            self.foster_these(&name, homeless).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! A batch on its way through the engine: decode, admit, load what it needs, judge, store what came of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::engine::intake::Admitted;
+use crate::engine::shard::{Change, Output, Shard};
+use crate::engine::snapshot;
+use crate::pipeline::partition::Partition;
+use crate::pipeline::{Parts, Pipeline, QUIET_AT_END, Role, patiently, read_facts};
+use crate::source::Batch;
+use crate::store::{CaseChange, DeadLetter, Recorded, StoreError, SubjectRow};
+use crate::time::{DAY, HOUR, Millis};
+use crate::wall;
+
+/// Timers of absent subjects are loaded this far ahead.
+const TIMERS_AHEAD: Millis = HOUR;
+/// Subjects loaded by their timers in one query.
+const TIMER_PAGE: i64 = 5_000;
+
+impl Pipeline {
+    pub(super) async fn on_batch(&mut self, batch: &Batch) -> anyhow::Result<()> {
+        let name = (batch.topic.clone(), batch.partition);
+        let Some(p) = self.partitions.get_mut(&name) else { return Ok(()) };
+        p.at_end = None;
+        self.parts.metrics.messages_read.inc_by(batch.messages.len() as u64);
+        let mut admitted = Vec::with_capacity(batch.messages.len());
+        for message in &batch.messages {
+            let decoded = self.parts.decoder.decode_auth(batch.payload(message), batch.key(message));
+            if message.offset < p.position {
+                // Before the stored position: read again only so that duplicates of it are known.
+                if let Ok(event) = decoded
+                    && let Some(id) = &event.event_id
+                {
+                    p.intake.remember(id);
+                }
+                continue;
+            }
+            p.position = message.offset + 1;
+            match decoded {
+                Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
+                Err(rejected) => {
+                    self.parts.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
+                    if self.dead_letters.len() < self.parts.limits.dead_letters {
+                        self.dead_letters.push(DeadLetter {
+                            place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
+                            reason: rejected.reason.as_str(),
+                            detail: rejected.detail,
+                            redacted: rejected.redacted,
+                        });
+                    }
+                }
+            }
+        }
+        self.judge(&name, admitted).await?;
+        self.checkpoint_step(&name).await
+    }
+
+    /// What elapsed time alone brings: timers where the shard is live, and events that waited for a witness.
+    pub(super) async fn tick_partition(&mut self, name: &(Arc<str>, i32)) -> anyhow::Result<()> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        let Some(at_end) = p.at_end else { return Ok(()) };
+        let elapsed = wall::instant().duration_since(at_end.since).as_millis() as Millis;
+        let mut admitted = Vec::new();
+        if elapsed >= QUIET_AT_END && p.intake.parked().len() > 0 {
+            p.intake.end_of_input(p.position, wall::now() + DAY, &mut admitted);
+        }
+        if !admitted.is_empty() {
+            self.judge(name, admitted).await?;
+        }
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        if let (true, Some(now)) = (at_end.live, p.intake.now()) {
+            self.fire_timers(name, now + elapsed, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Fires what is due by the lateness before `by`. `read` is the largest event time that was read.
+    async fn fire_timers(&mut self, name: &(Arc<str>, i32), by: Millis, read: Millis) -> anyhow::Result<()> {
+        if !self.load_timers(name, by).await? {
+            return Ok(());
+        }
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        let mut out = Output::default();
+        self.parts.with_world(|world| p.shard.advance(by, read, world, &mut out));
+        self.record(name, out).await
+    }
+
+    async fn judge(&mut self, name: &(Arc<str>, i32), admitted: Vec<Admitted<'_>>) -> anyhow::Result<()> {
+        let Some(last) = admitted.iter().map(|a| a.now).max() else { return Ok(()) };
+        if self.parts.role == Role::Refused {
+            if let Some(p) = self.partitions.get_mut(name) {
+                admitted.iter().for_each(|a| p.shard.note_source(&a.event));
+                report_counts(&self.parts, p);
+            }
+            return Ok(());
+        }
+        if !self.load_timers(name, last).await? || !self.load_subjects(name, &admitted).await? {
+            return Ok(());
+        }
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        let mut out = Output::default();
+        self.parts.with_world(|world| {
+            for a in &admitted {
+                p.shard.step(a, world, &mut out);
+            }
+        });
+        report_counts(&self.parts, p);
+        self.record(name, out).await
+    }
+
+    /// Loads the subjects of these events that are not in memory. False where the partition was lost on the way.
+    async fn load_subjects(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<bool> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+        p.shard.begin_turn();
+        let mut missing = BTreeSet::new();
+        {
+            let facts = read_facts(&self.parts.facts);
+            for a in admitted {
+                if let Some((subject, _)) = Shard::subject_id(&a.event, &facts)
+                    && !p.shard.touch(&subject)
+                {
+                    missing.insert(subject.into_owned());
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        let ids: Vec<String> = missing.into_iter().collect();
+        let id = p.id.clone();
+        let rows = patiently(&self.parts, "load subjects", async |s| s.load_subjects(&id, &ids).await).await?;
+        insert_rows(&self.parts, p, rows)?;
+        let newcomers: Vec<String> =
+            ids.into_iter().filter(|id| p.shard.subject(id).is_none_or(|s| s.current_to == 0)).collect();
+        if newcomers.is_empty() {
+            return Ok(true);
+        }
+        let epoch = p.epoch;
+        let noted =
+            patiently(&self.parts, "note where merchants live", async |s| s.note_homes(&id, epoch, &newcomers).await);
+        let noted = noted.await;
+        self.still_ours(name, noted)
+    }
+
+    /// Loads absent subjects whose timers come due by `by`. False where the partition was lost on the way.
+    async fn load_timers(&mut self, name: &(Arc<str>, i32), by: Millis) -> anyhow::Result<bool> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+        if by < p.timers_loaded_to {
+            return Ok(true);
+        }
+        let to = by + TIMERS_AHEAD;
+        let id = p.id.clone();
+        let mut from = p.timers_loaded_to;
+        loop {
+            let rows =
+                patiently(&self.parts, "load timers", async |s| s.due_between(&id, from, to, TIMER_PAGE).await).await?;
+            let full = rows.len() as i64 >= TIMER_PAGE;
+            let last = rows.last().and_then(|row| row.next_due);
+            let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+            insert_rows(&self.parts, p, rows)?;
+            match last {
+                // The same moment again: what shares it was only partly in the page.
+                Some(last) if full => from = if last == from { last + 1 } else { last },
+                _ => break,
+            }
+        }
+        if let Some(p) = self.partitions.get_mut(name) {
+            p.timers_loaded_to = to;
+        }
+        Ok(true)
+    }
+
+    /// Stores what the engine found, before anything else happens.
+    pub(super) async fn record(&mut self, name: &(Arc<str>, i32), out: Output) -> anyhow::Result<()> {
+        if out.changes.is_empty() {
+            return Ok(());
+        }
+        let Some(p) = self.partitions.get(name) else { return Ok(()) };
+        let (id, epoch, now) = (p.id.clone(), p.epoch, wall::now());
+        let changes: Vec<CaseChange> = out.changes.into_iter().map(|c| to_case_change(&self.parts, c, now)).collect();
+        let old = changes.iter().filter(|c| !c.notify).count();
+        let group_wait = self.parts.alerts.group_wait;
+        let recorded = patiently(&self.parts, "record alerts", async |s| {
+            s.record_changes(&id, epoch, &changes, now, group_wait).await
+        });
+        let recorded = recorded.await;
+        match recorded {
+            Ok(results) => {
+                for result in results {
+                    let word = match result {
+                        Recorded::Opened => "opened",
+                        Recorded::Updated => "updated",
+                        Recorded::Known => "known",
+                        Recorded::Void => "void",
+                    };
+                    self.parts.metrics.case_changes.with_label_values(&[word]).inc();
+                }
+                self.parts.metrics.alerts_old.inc_by(old as u64);
+                self.parts.wake_dispatcher.notify_one();
+                Ok(())
+            }
+            Err(error) => self.still_ours(name, Err::<(), _>(error)).map(drop),
+        }
+    }
+
+    /// Drops a partition that a newer owner has taken; passes other errors on.
+    pub(super) fn still_ours<T>(
+        &mut self,
+        name: &(Arc<str>, i32),
+        answer: Result<T, StoreError>,
+    ) -> anyhow::Result<bool> {
+        match answer {
+            Ok(_) => Ok(true),
+            Err(StoreError::EpochLost { shard, held }) => {
+                self.parts.metrics.epochs_lost.inc();
+                self.partitions.remove(name);
+                tracing::warn!(shard, held, "a newer owner has taken the partition; letting go of it");
+                Ok(false)
+            }
+            // Asked to stop while the store is away: the next owner reads the messages again.
+            Err(StoreError::Unavailable(_)) if self.parts.stopping.is_cancelled() => {
+                self.partitions.remove(name);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Puts stored rows in memory.
+pub(super) fn insert_rows(parts: &Parts, p: &mut Partition, rows: Vec<SubjectRow>) -> anyhow::Result<()> {
+    for row in rows {
+        if p.shard.contains(&row.id) {
+            continue;
+        }
+        let subject = snapshot::decode_subject(&row.blob, row.current_to)
+            .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))?;
+        parts.with_world(|world| p.shard.insert(subject, world));
+    }
+    Ok(())
+}
+
+/// Old news is stored and shown, not mailed (law 9).
+fn to_case_change(parts: &Parts, change: Change, now: Millis) -> CaseChange {
+    let raised_at = change.alert.ends_at.unwrap_or(change.alert.detected_at).max(change.alert.detected_at);
+    let fresh = now - raised_at <= parts.alerts.max_age && raised_at >= parts.first_start;
+    CaseChange { alert: change.alert, notify: fresh || parts.alerts.mail_old, foster: change.foster }
+}
+
+/// Adds what engine counted since the last time to the metrics.
+fn report_counts(parts: &Parts, p: &mut Partition) {
+    let (intake, shard) = (p.intake.counts(), p.shard.counts());
+    let (intake_before, shard_before) = p.reported;
+    let m = &parts.metrics;
+    m.events_duplicate.inc_by(intake.duplicates - intake_before.duplicates);
+    m.events_late.inc_by(intake.late - intake_before.late);
+    m.events_parked.inc_by(intake.parked - intake_before.parked);
+    m.events_judged.inc_by(shard.judged - shard_before.judged);
+    m.events_without_merchant.inc_by(shard.no_merchant - shard_before.no_merchant);
+    for (limit, more) in [
+        ("parked_events", intake.parked_dropped - intake_before.parked_dropped),
+        ("cases_per_key", shard.cases_dropped - shard_before.cases_dropped),
+        ("keys_per_merchant", shard.keys_dropped - shard_before.keys_dropped),
+        ("networks", shard.networks_forgotten - shard_before.networks_forgotten),
+    ] {
+        if more > 0 {
+            m.limits_hit.with_label_values(&[limit]).inc_by(more);
+        }
+    }
+    p.reported = (intake, shard);
+}

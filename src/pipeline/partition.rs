@@ -1,0 +1,86 @@
+//! One partition that this instance owns.
+
+use std::time::Instant;
+
+use crate::engine::intake::{Intake, IntakeCounts};
+use crate::engine::shard::{Shard, ShardCounts};
+use crate::engine::snapshot::ShardState;
+use crate::store::ShardId;
+use crate::time::Millis;
+
+/// A partition with the engine's state for it.
+#[derive(Debug)]
+pub struct Partition {
+    /// Its name in the store.
+    pub id: ShardId,
+    /// How many partitions its topic has.
+    pub of: i32,
+    /// The ownership under which it is written.
+    pub epoch: i64,
+    /// The next offset to be judged.
+    pub position: i64,
+    /// The position that the store has.
+    pub stored_position: Option<i64>,
+    /// The front of the engine.
+    pub intake: Intake,
+    /// The engine.
+    pub shard: Shard,
+    /// A checkpoint under way.
+    pub checkpoint: Option<Checkpoint>,
+    /// When the next checkpoint begins (wall time).
+    pub next_checkpoint_at: Millis,
+    /// Timers of absent subjects before this time have been loaded.
+    pub timers_loaded_to: Millis,
+    /// Since when the partition has been at its end, if it is.
+    pub at_end: Option<AtEnd>,
+    /// What was last added to the metrics.
+    pub reported: (IntakeCounts, ShardCounts),
+}
+
+/// A checkpoint under way: subjects are stored in slices, the position last.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The position when it began: everything before it is stored once the last slice is.
+    pub position: i64,
+    /// The shard's own state when it began.
+    pub state: ShardState,
+    /// Subjects still to be stored.
+    pub queue: Vec<u32>,
+}
+
+/// A partition at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct AtEnd {
+    /// When it got there, by the monotonic clock.
+    pub since: Instant,
+    /// Whether stream time was close to the wall clock then: only such a shard is live, and only there does elapsed
+    /// time run timers.
+    pub live: bool,
+}
+
+impl Partition {
+    /// The source has no more messages for now.
+    pub fn reached_end(&mut self, next_offset: i64, wall_now: Millis, instant: Instant) {
+        if next_offset < self.position || self.at_end.is_some() {
+            return;
+        }
+        let lateness = self.intake.lateness();
+        let live = self.intake.now().is_some_and(|now| wall_now - now <= lateness);
+        self.at_end = Some(AtEnd { since: instant, live });
+    }
+
+    /// Whether everything in the partition has been read.
+    pub fn is_caught_up(&self) -> bool {
+        self.at_end.is_some()
+    }
+
+    /// The shard's own state, as it is stored.
+    pub fn state(&self, rules_version: &str) -> ShardState {
+        ShardState {
+            now: self.intake.now(),
+            watched_since: self.shard.watched_since(),
+            rules_version: rules_version.to_owned(),
+            parked: self.intake.parked().cloned().collect(),
+        }
+    }
+}

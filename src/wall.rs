@@ -1,0 +1,34 @@
+//! The wall clock and the process's own names: the only place that asks the machine for them.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::time::Millis;
+
+/// Wall time now.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub fn now() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as Millis
+}
+
+/// A point of monotonic time, for measuring how long something took.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// An environment variable; `None` where it is not set or not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A name for this process among several: process ID and a random part.
+pub fn instance_name() -> String {
+    format!("{}-{:08x}", std::process::id(), random_bits() as u32)
+}
+
+/// 64 random bits.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws random numbers")]
+pub fn random_bits() -> u64 {
+    fastrand::u64(..)
+}

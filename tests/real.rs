@@ -1,0 +1,21 @@
+//! Tests against real servers, as `dev/test-real` starts them. Without servers each prints that it was skipped.
+
+#[path = "real/kafka.rs"]
+mod kafka;
+
+/// A variable that `dev/servers` sets. `None`, and a line saying so, where it is missing; a failure where the servers were
+/// promised (`KEYWATCH_TEST_REQUIRED=1`).
+pub fn server(variable: &str) -> Option<String> {
+    if let Ok(filter) = std::env::var("KEYWATCH_TEST_LOG") {
+        // Not the first test that asks for it: fine.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+    let value = std::env::var(variable).ok();
+    let required = std::env::var("KEYWATCH_TEST_REQUIRED").is_ok_and(|required| required == "1");
+    assert!(value.is_some() || !required, "{variable} is not set");
+    if value.is_none() {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "skipped: {variable} is not set; run dev/test-real");
+    }
+    value
+}
