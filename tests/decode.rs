@@ -140,6 +140,8 @@ fn each_field_keeps_its_rules() {
         ("user_agent", json!("a\r\nb\u{7f}"), "a  b "),
         ("user_agent", json!(ua), &ua[..256]),
         ("path", json!("/v1/payments/pay_8c1d22?expand=all#x"), "/v1/payments/{id}"),
+        ("path", json!("?a=1"), "null"),
+        ("referer", json!("#x"), "null"),
         ("referer", json!("https://shop.example/pay?token=x"), "https://shop.example/pay"),
         ("key_fingerprint", json!("AB12"), "ab12"),
         ("key_hint", json!("caibo_test_sk_…"), "caibo_test_sk_…"),
@@ -385,6 +387,17 @@ fn no_planted_secret_gets_through() {
     assert!(20_000 < n_seen, "{n_seen}");
     let utf16: Vec<u8> = format!("caibo_live_sk_{SECRET}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_hidden("UTF-16", &format!("{:?}", decoder.decode_auth(&utf16, None)));
+}
+
+#[test]
+fn a_long_text_is_cut_between_words_before_it_is_masked() {
+    for n in (3_990..4_110).chain([60_000]) {
+        let text = format!("{} caibo_live_sk_{SECRET}/{SECRET}", "Basic A/".repeat(n / 8) + &"b".repeat(n % 8));
+        for field in ["user_agent", "path", "referer", "origin"] {
+            assert_hidden(field, &outcome_of(field, json!(text)));
+        }
+    }
+    assert_eq!(outcome_of("user_agent", json!("a".repeat(5_000))), "null", "one word of that length says nothing");
 }
 
 #[test]

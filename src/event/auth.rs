@@ -84,7 +84,8 @@ impl Decoder {
             user_agent: fields::text("user_agent", wire.user_agent, TEXT_BYTES_MAX, masker)?,
             origin: fields::text("origin", wire.origin, TEXT_BYTES_MAX, masker)?,
             referer: fields::string("referer", wire.referer)?
-                .map(|referer| fields::clean_text(trim_referer(referer), TEXT_BYTES_MAX, masker)),
+                .map(|referer| fields::clean_text(trim_referer(referer), TEXT_BYTES_MAX, masker))
+                .filter(|referer| !referer.is_empty()),
             outcome,
             reason: reason(wire.reason, outcome)?,
             count: count(&wire.count)?,
@@ -94,7 +95,8 @@ impl Decoder {
     /// Masked before it is folded: folding could cut a secret into parts that nobody recognises.
     fn path<'a>(&self, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
         let path = fields::string("path", value)?;
-        Ok(path.map(|path| fold_path(fields::clean(path, Depth::Id, &self.masker))))
+        let path = path.map(|path| fold_path(fields::clean(path, Depth::Id, &self.masker)));
+        Ok(path.filter(|path| !path.is_empty()))
     }
 
     /// Reads what identifies the key. A raw secret, in its own field or as an ID, leaves only fingerprint and hint;

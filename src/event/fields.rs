@@ -98,7 +98,8 @@ pub(crate) fn text<'a>(
     bytes_max: usize,
     masker: &Masker,
 ) -> Result<Option<Cow<'a, str>>, Problem> {
-    Ok(string(field, value)?.map(|text| clean_text(text, bytes_max, masker)))
+    let text = string(field, value)?.map(|text| clean_text(text, bytes_max, masker));
+    Ok(text.filter(|text| !text.is_empty()))
 }
 
 /// As [`text()`], of a text that was read already.
@@ -108,9 +109,23 @@ pub(crate) fn clean_text<'a>(text: Cow<'a, str>, bytes_max: usize, masker: &Mask
     if text.len() <= bytes_max { text } else { keep(text, |text| &text[..floor_char_boundary(text, bytes_max)]) }
 }
 
+/// The longest text that is looked through for secrets; of a longer one, only what stands before its last part.
+const CLEANED_BYTES_MAX: usize = 4 * 1024;
+
+/// A text so long that nobody honest sent it, cut where no word, header or path segment is cut in two: a part of a
+/// secret might not be recognised. Keeps the cost of a hostile message bounded.
+#[cold]
+fn cut_early(text: Cow<'_, str>) -> Cow<'_, str> {
+    keep(text, |text| {
+        let head = &text[..floor_char_boundary(text, CLEANED_BYTES_MAX)];
+        &head[..head.rfind(|c: char| c == '/' || c.is_whitespace()).unwrap_or(0)]
+    })
+}
+
 /// Masked, and with spaces for control characters, so that it can be logged and mailed.
 #[inline]
 pub(crate) fn clean<'a>(text: Cow<'a, str>, depth: Depth, masker: &Masker) -> Cow<'a, str> {
+    let text = if CLEANED_BYTES_MAX < text.len() { cut_early(text) } else { text };
     let traits = masker.traits_of(text.as_bytes());
     if traits & CONTROL != 0 && text.contains(char::is_control) {
         return masker.mask(Cow::Owned(text.replace(char::is_control, " ")), depth);
@@ -124,6 +139,10 @@ pub(crate) fn hint<'a>(value: Value<'a>, masker: &Masker) -> Result<Option<Cow<'
     let Some(hint) = string("key_hint", value)? else { return Ok(None) };
     if masker.is_hint(hint.as_bytes()) {
         return Ok(Some(hint));
+    }
+    if ID_BYTES_MAX < hint.len() {
+        let detail = format!("field `key_hint`: {} bytes, at most {ID_BYTES_MAX} are allowed", hint.len());
+        return Err(Problem::new(RejectReason::WrongType, detail));
     }
     Ok(Some(clean_text(masker.tidy_hint(hint), ID_BYTES_MAX, masker)))
 }

@@ -137,8 +137,8 @@ mod tests {
             assert_eq!(fold_path(Cow::Borrowed(want)), want, "folding {path} twice");
         }
         assert!(matches!(fold_path(Cow::Borrowed("/v1/payments?x")), Cow::Borrowed(_)));
-        assert_eq!(fold_path(Cow::Owned("/é".repeat(300))).len(), 254, "cut between segments");
-        assert_eq!(fold_path(Cow::Owned("/".to_owned() + &"e".repeat(300))).len(), PATH_BYTES_MAX);
+        assert_eq!(fold_path(Cow::Owned("/é".repeat(300))), "/{id}".repeat(51), "cut between segments");
+        assert_eq!(fold_path(Cow::Owned("/".to_owned() + &"x".repeat(300))).len(), PATH_BYTES_MAX);
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&mut self) -> Result<Cow<'a, str>, Broken> {
         if !self.next_is(b'"') {
             return Err(self.broken("a field name"));
@@ -118,15 +118,21 @@ impl<'a> Scanner<'a> {
         Ok(name)
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Broken> {
         self.skip_whitespace();
+        if self.peek() != Some(b'"') {
+            return self.value_but_string(depth);
+        }
+        self.at += 1;
+        self.string().map(Value::Text)
+    }
+
+    /// Apart from [`Self::value`], which nearly always finds a string and is so kept small enough to be inlined.
+    #[inline(never)]
+    fn value_but_string(&mut self, depth: usize) -> Result<Value<'a>, Broken> {
         let start = self.at;
         match self.peek() {
-            Some(b'"') => {
-                self.at += 1;
-                self.string().map(Value::Text)
-            }
             Some(b'-' | b'0'..=b'9') => {
                 self.number()?;
                 Ok(Value::Number(self.since(start)))
@@ -227,7 +233,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string from behind its opening quote to behind its closing one.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'a, str>, Broken> {
         let start = self.at;
         self.at = end_of_plain(self.bytes, start);
@@ -316,7 +322,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// The first quote, backslash or control character from `at` on, or the end. Eight bytes at a step.
-#[inline]
+#[inline(always)]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES << 7;
