@@ -18,7 +18,12 @@ async fn main() -> Result<(), String> {
             let field = |name: &str| value.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
             let merchant = field("merchant_id");
             let key = if topic == "auth-events" { merchant.clone() } else { format!("{merchant}/{}", field("key_id")) };
-            producer.send(topic, foster_partition(&merchant, partitions), Some(key.as_bytes()), Some(line.as_bytes()))?;
+            producer.send(
+                topic,
+                foster_partition(&merchant, partitions),
+                Some(key.as_bytes()),
+                Some(line.as_bytes()),
+            )?;
         }
         producer.flush()?;
     }

@@ -77,7 +77,11 @@ impl Producer {
     /// Connects when it is first used.
     pub fn connect(brokers: &str) -> Result<Producer, String> {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers).set("linger.ms", "1").set("message.timeout.ms", "30000");
+        config
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "1")
+            .set("message.timeout.ms", "30000")
+            .set("enable.idempotence", "true");
         let producer = config.create().map_err(|error| error.to_string())?;
         let admin = config.create().map_err(|error| error.to_string())?;
         Ok(Producer { producer, admin })
