@@ -139,6 +139,7 @@ impl Run {
                     store: store.clone(),
                     facts: facts.clone(),
                     mail,
+                    mails_per_hour: plan.limits.mails_per_hour,
                     metrics: Arc::new(Metrics::new()?),
                     wake_delivery: Arc::new(Notify::new()),
                 };

@@ -1,5 +1,6 @@
 //! Taking partitions over and letting them go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::intake::{Intake, IntakeLimits};
@@ -10,9 +11,11 @@ use crate::pipeline::{Pipeline, Role, patiently, read_facts};
 use crate::rules::RuleSet;
 use crate::source::{AssignedPartition, Assignment, Revocation};
 use crate::store::{ShardId, SubjectRow};
-use crate::time::Millis;
+use crate::time::{MINUTE, Millis};
 use crate::wall;
 
+/// How far the wall clocks of two instances may differ.
+const CLOCKS_DIFFER: Millis = 10 * MINUTE;
 /// Subjects looked at in one query when timers must be worked out anew.
 const SWEEP_PAGE: i64 = 5_000;
 
@@ -88,9 +91,22 @@ impl Pipeline {
                 self.sweep_timers(&name).await?;
             }
             self.foster(&name, assigned.of).await?;
+            self.catch_up_with_facts(&name, lease.stored_at).await?;
         }
         // What lies before the position is read again only for its event IDs, so that duplicates of it are known.
         Ok((position - self.parts.limits.dedup_ids as i64).max(assigned.low).min(position))
+    }
+
+    /// Facts may have changed while nobody owned the partition: stored timers were worked out without them.
+    async fn catch_up_with_facts(&mut self, name: &(Arc<str>, i32), stored_at: Millis) -> anyhow::Result<()> {
+        let since = stored_at - CLOCKS_DIFFER;
+        let keys = patiently(&self.parts, "find changed facts", async |s| s.keys_changed_since(since).await).await?;
+        let merchants: BTreeSet<String> = {
+            let facts = read_facts(&self.parts.facts);
+            keys.iter().filter_map(|key| facts.key(key)?.merchant_id.clone()).collect()
+        };
+        let merchants: Vec<String> = merchants.into_iter().collect();
+        self.facts_changed_in(name, &merchants).await
     }
 
     /// Merchants that only facts know, and that no partition has seen, are watched by the partition that a hash names.
