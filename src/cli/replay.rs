@@ -146,7 +146,7 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     let counts = [
         (i.duplicates, "duplicate"),
         (i.late, "late"),
-        (i.parked, "held as from the future"),
+        (i.parked, "held until others agreed on the time"),
         (replayed.shards.no_merchant, "without a merchant"),
     ];
     let also: String =
@@ -160,13 +160,14 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     for alert in &replayed.alerts {
         *rules.entry(&alert.rule).or_default() += 1;
     }
-    let rules: Vec<String> = rules.into_iter().map(|(rule, n)| format!("{n} {rule}")).collect();
+    let rules: Vec<String> = rules.into_iter().map(|(rule, n)| format!("{n}\u{a0}{rule}")).collect();
     let total = match replayed.alerts.len() {
         0 => "no alerts".into(),
         1 => format!("1 alert: {}", rules.join(", ")),
         n => format!("{n} alerts: {}", rules.join(", ")),
     };
-    complain(&text::wrap(&total, width, ""));
+    // A number stays with its rule.
+    complain(&text::wrap(&total, width, "").replace('\u{a0}', " "));
 }
 
 /// A number with commas between thousands.
@@ -174,7 +175,7 @@ fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
