@@ -1,6 +1,9 @@
 //! Tests against real servers, as `dev/test-real` starts them. Without servers each prints that it was skipped.
 
-#![expect(clippy::disallowed_methods, reason = "these tests wait, measure, and are told of the servers by the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait, measure, and are told of the servers by the environment"
+)]
 
 #[path = "real/chaos.rs"]
 mod chaos;
@@ -8,6 +11,12 @@ mod chaos;
 mod kafka;
 #[path = "real/laws.rs"]
 mod laws;
+#[path = "real/live.rs"]
+mod live;
+#[path = "real/secrets.rs"]
+mod secrets;
+#[path = "real/secure.rs"]
+mod secure;
 #[path = "real/service.rs"]
 mod service;
 #[path = "support/traffic.rs"]

@@ -121,7 +121,9 @@ fn a_frozen_owner_writes_nothing_when_it_wakes() {
         let end = std::time::Instant::now() + Duration::from_millis(1_500);
         while std::time::Instant::now() < end {
             let now = stored(ground);
-            back.extend(stored_before.iter().filter(|(k, v)| now.get(*k).is_none_or(|n| n < v)).map(|(k, _)| k.clone()));
+            back.extend(
+                stored_before.iter().filter(|(k, v)| now.get(*k).is_none_or(|n| n < v)).map(|(k, _)| k.clone()),
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         other.signal("-CONT");
@@ -148,7 +150,10 @@ fn the_broker_restarts() {
         ground.until("events", || judged(&instance) > 3_000.0);
         let sent = feed.sent();
         servers("stop", "kafka");
-        ground.until("the instance to notice", || matches!(instance.get("/readyz"), Some((503, why)) if why.contains("source:")));
+        ground.until(
+            "the instance to notice",
+            || matches!(instance.get("/readyz"), Some((503, why)) if why.contains("source:")),
+        );
         servers("start", "kafka");
         ground.until("the stream to go on", || feed.sent() > sent + 2_000);
         (vec![instance], 0, String::new())
@@ -163,7 +168,10 @@ fn the_database_restarts() {
         let mut instance = Instance::start_and_own(ground, "a");
         ground.until("events", || judged(&instance) > 3_000.0);
         servers("stop", "postgres");
-        ground.until("the instance to notice", || matches!(instance.get("/readyz"), Some((503, why)) if why.contains("store:")));
+        ground.until(
+            "the instance to notice",
+            || matches!(instance.get("/readyz"), Some((503, why)) if why.contains("store:")),
+        );
         let judged_before = judged(&instance);
         servers("start", "postgres");
         ground.until("the stream to go on", || judged(&instance) > judged_before + 3_000.0);
@@ -184,8 +192,19 @@ fn the_mail_server_is_away() {
         ground.until("retries", || ground.outbox().iter().any(|n| n.attempts >= 3));
         let waiting = ground.outbox();
         let tried = waiting.iter().map(|notice| notice.attempts).max().unwrap_or(0);
-        assert!(waiting.iter().any(|n| n.attempts >= 2 && n.last_error.is_some()), "no retries in {} notices", waiting.len());
+        assert!(
+            waiting.iter().any(|n| n.attempts >= 2 && n.last_error.is_some()),
+            "no retries in {} notices",
+            waiting.len()
+        );
         servers("start", "postfix");
-        (vec![instance], 0, format!("{} notices waited, tried up to {tried} times", waiting.iter().filter(|n| n.status == "pending").count()))
+        (
+            vec![instance],
+            0,
+            format!(
+                "{} notices waited, tried up to {tried} times",
+                waiting.iter().filter(|n| n.status == "pending").count()
+            ),
+        )
     });
 }
