@@ -1,7 +1,26 @@
 //! Tests against real servers, as `dev/test-real` starts them. Without servers each prints that it was skipped.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait, measure, and are told of the servers by the environment"
+)]
+
+#[path = "real/chaos.rs"]
+mod chaos;
 #[path = "real/kafka.rs"]
 mod kafka;
+#[path = "real/laws.rs"]
+mod laws;
+#[path = "real/live.rs"]
+mod live;
+#[path = "real/secrets.rs"]
+mod secrets;
+#[path = "real/secure.rs"]
+mod secure;
+#[path = "real/service.rs"]
+mod service;
+#[path = "support/traffic.rs"]
+mod traffic;
 
 /// A variable that `dev/servers` sets. `None`, and a line saying so, where it is missing; a failure where the servers were
 /// promised (`KEYWATCH_TEST_REQUIRED=1`).
