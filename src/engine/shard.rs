@@ -61,6 +61,8 @@ pub struct ShardCounts {
     pub keys_dropped: u64,
     /// Networks that a full book forgot.
     pub networks_forgotten: u64,
+    /// Source networks that the full table forgot.
+    pub sources_forgotten: u64,
 }
 
 impl ShardCounts {
@@ -72,6 +74,7 @@ impl ShardCounts {
         self.cases_dropped += other.cases_dropped;
         self.keys_dropped += other.keys_dropped;
         self.networks_forgotten += other.networks_forgotten;
+        self.sources_forgotten += other.sources_forgotten;
     }
 }
 
@@ -122,7 +125,7 @@ impl Shard {
 
     /// What was counted.
     pub fn counts(&self) -> ShardCounts {
-        self.counts
+        ShardCounts { sources_forgotten: self.sources.forgotten(), ..self.counts }
     }
 
     /// The table of source networks.

@@ -263,6 +263,7 @@ fn report_counts(parts: &Parts, p: &mut Partition) {
         ("cases_per_key", shard.cases_dropped - shard_before.cases_dropped),
         ("keys_per_merchant", shard.keys_dropped - shard_before.keys_dropped),
         ("networks", shard.networks_forgotten - shard_before.networks_forgotten),
+        ("source_subjects", shard.sources_forgotten - shard_before.sources_forgotten),
     ] {
         if more > 0 {
             m.limits_hit.with_label_values(&[limit]).inc_by(more);
