@@ -58,7 +58,7 @@ struct StoredKey {
     rates: Option<StoredRates>,
     days: Vec<(i32, u64, u64, i64, i64)>,
     cases: Vec<StoredCase>,
-    fired_to: Option<i64>,
+    fired: Vec<(String, i64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -222,7 +222,7 @@ fn store_key(key: &Key) -> StoredKey {
         }),
         days: f.days.iter().map(|d| (d.day, d.accepted, d.refused, d.first_at, d.last_at)).collect(),
         cases: key.cases.iter().map(store_case).collect(),
-        fired_to: key.fired_to,
+        fired: key.fired.iter().map(|(rule, at)| (rule.to_string(), *at)).collect(),
     }
 }
 
@@ -253,7 +253,7 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             days: stored.days.into_iter().map(day).collect(),
         },
         cases: stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?,
-        fired_to: stored.fired_to,
+        fired: stored.fired.into_iter().map(|(rule, at)| (rule.into(), at)).collect(),
     })
 }
 

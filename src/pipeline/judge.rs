@@ -236,7 +236,7 @@ pub(super) fn insert_rows(parts: &Parts, p: &mut Partition, rows: Vec<SubjectRow
         }
         let subject = snapshot::decode_subject(&row.blob, row.current_to)
             .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))?;
-        parts.with_world(|world| p.shard.insert(subject, world));
+        parts.with_world(|world| p.shard.insert(subject, row.next_due, world));
     }
     Ok(())
 }
