@@ -134,6 +134,7 @@ fn write_alerts(path: &Path, replayed: &Replayed) -> Result<(), Failure> {
 
 /// What was read and found, on standard error; the most important line last.
 fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
+    complain("");
     for (line, what) in replayed.bad_facts.iter().take(10) {
         let file = args.key_events.as_deref().unwrap_or(Path::new("-"));
         complain(&format!("warning: {}:{line}: {what}", file.display()));
@@ -146,13 +147,13 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     let counts = [
         (i.duplicates, "duplicate"),
         (i.late, "late"),
-        (i.parked, "held until others agreed on the time"),
+        (i.parked, "held until confirmed"),
         (replayed.shards.no_merchant, "without a merchant"),
     ];
     let also: String =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", thousands(*n))).collect();
     let (lines, judged) = (thousands(replayed.messages), thousands(replayed.shards.judged));
-    complain(&text::wrap(&format!("\n{lines} lines in {seconds:.1} s: {judged} judged{also}"), width, ""));
+    complain(&text::wrap(&format!("{lines} lines in {seconds:.1} s: {judged} judged{also}"), width, ""));
     if let Some(directory) = &args.mail_out {
         complain(&format!("{} mails in {}", replayed.mails, directory.display()));
     }

@@ -61,9 +61,9 @@ relearning. An open alert of a rule that is removed or turned off is resolved.
 
 /// `docs/reference/rules.md`
 pub fn rules() -> String {
-    let mut page = format!("{MADE}# Rules\n\n{RULES}\n# Kinds\n");
+    let mut page = format!("{MADE}# Rules\n\n{RULES}\n## Kinds\n");
     for spec in SPECS {
-        let _ = write!(page, "\n## {}\n\n{}\n\n", spec.kind.as_str(), one_line(spec.doc));
+        let _ = write!(page, "\n### {}\n\n{}\n\n", spec.kind.as_str(), one_line(spec.doc));
         page.push_str("| parameter | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n");
         for param in spec.params {
             let (ty, default, min, max) = match param.ty {
@@ -131,7 +131,7 @@ pub fn commands() -> String {
 }
 
 fn describe(page: &mut String, command: &mut clap::Command, name: &str) {
-    let help = command.render_long_help().to_string();
+    let help = command.render_help().to_string();
     let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     let _ = write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim());
     for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
