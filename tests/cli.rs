@@ -60,8 +60,7 @@ fn config(url: &str) -> (tempfile::TempDir, String) {
 fn the_sample_has_one_alert_of_each_kind_and_none_for_the_innocent() {
     let ran = keywatch(&SAMPLE);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let last =
-        "6 alerts: 1 env-mismatch, 1 new-ip, 1 revoked-key-use, 1 rotated-key-use,\n1 spike, 1 stale-key\n";
+    let last = "6 alerts: 1 env-mismatch, 1 new-ip, 1 revoked-key-use, 1 rotated-key-use,\n1 spike, 1 stale-key\n";
     assert!(ran.err.ends_with(last), "{}", ran.err);
     assert!(ran.err.contains("warning: 1 line was no event: not_json\n"), "{}", ran.err);
     assert!(!ran.out.contains("m_1163"), "the merchant with a new server in the same network is told of nothing");

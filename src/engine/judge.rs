@@ -2,7 +2,7 @@
 
 use crate::engine::baseline::networks::Network;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
-use crate::engine::detect::{Sight, Sign, Still, Verdict};
+use crate::engine::detect::{Sight, Sign, Still, Verdict, Watch};
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, World};
 use crate::engine::subject::{Key, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject, merchant_of};
@@ -16,33 +16,22 @@ use crate::time::{DAY, Millis};
 pub(super) struct Moment<'a> {
     pub(super) now: Millis,
     pub(super) merchant_id: Option<&'a str>,
-    pub(super) watched_since: Option<Millis>,
+    pub(super) watch: Watch,
     pub(super) foster: bool,
 }
 
 /// When the key's next timer is due: the end of an episode by quiet, or what a detector waits for.
-pub(super) fn next_due(
-    key: &Key,
-    merchant_id: Option<&str>,
-    watched_since: Option<Millis>,
-    world: World<'_>,
-) -> Option<Millis> {
+pub(super) fn next_due(key: &Key, merchant_id: Option<&str>, watch: Watch, world: World<'_>) -> Option<Millis> {
     let facts = world.facts.key(&key.features.key_id);
     let quiet = key.cases.iter().filter_map(OpenCase::ends_by_itself_at).min();
-    let detectors = world.rules.rules.iter().filter_map(|rule| due_of(rule, key, merchant_id, facts, watched_since));
+    let detectors = world.rules.rules.iter().filter_map(|rule| due_of(rule, key, merchant_id, facts, watch));
     quiet.into_iter().chain(detectors).min()
 }
 
 /// When a rule wants to look at the key. Where it has no open case, it looks at each moment once.
-fn due_of(
-    rule: &Rule,
-    key: &Key,
-    merchant_id: Option<&str>,
-    facts: Option<&KeyFacts>,
-    watched_since: Option<Millis>,
-) -> Option<Millis> {
+fn due_of(rule: &Rule, key: &Key, merchant_id: Option<&str>, facts: Option<&KeyFacts>, watch: Watch) -> Option<Millis> {
     let open = key.cases.iter().any(|c| *c.alert.rule == *rule.name);
-    let due = rule.detector.due(&Still { facts, key: &key.features, watched_since }, open)?;
+    let due = rule.detector.due(&Still { facts, key: &key.features, watch }, open)?;
     if open {
         return Some(due);
     }
@@ -59,19 +48,19 @@ pub(super) fn fire_one(
     world: World<'_>,
     out: &mut Output,
 ) -> (bool, u64) {
-    let Moment { now, merchant_id, watched_since, foster } = moment;
+    let Moment { now, merchant_id, watch, foster } = moment;
     if let Some(place) = key.cases.iter().position(|case| case.ends_by_itself_at() == Some(due)) {
         let case = key.cases.remove(place);
-        out.changes.push(Change { alert: case.end(due, "quiet"), foster });
+        out.changes.push(Change { alert: case.end(due, "quiet"), at: due, foster });
         return (true, 0);
     }
     let facts = world.facts.key(&key.features.key_id);
     for rule in &world.rules.rules {
-        if due_of(rule, key, merchant_id, facts, watched_since) != Some(due) {
+        if due_of(rule, key, merchant_id, facts, watch) != Some(due) {
             continue;
         }
         let open = key.cases.iter().position(|c| *c.alert.rule == *rule.name);
-        let still = Still { facts, key: &key.features, watched_since };
+        let still = Still { facts, key: &key.features, watch };
         let verdict = rule.detector.on_timer(due, &still, open.is_some());
         key.fired(&rule.name, due);
         match (verdict, open) {
@@ -80,13 +69,13 @@ pub(super) fn fire_one(
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(key.features.hint.as_deref());
                 let about = About { merchant_id, key_id: &key.features.key_id, key_hint: hint };
                 let case = OpenCase::open(rule, about, &sign, None, now);
-                out.changes.push(Change { alert: case.record(), foster });
+                out.changes.push(Change { alert: case.record(), at: due, foster });
                 key.cases.push(case);
                 return (true, 0);
             }
             (Verdict::End(at), Some(place)) => {
                 let case = key.cases.remove(place);
-                out.changes.push(Change { alert: case.end(at, "over"), foster });
+                out.changes.push(Change { alert: case.end(at, "over"), at, foster });
                 return (true, 0);
             }
             _ => {}
@@ -148,7 +137,7 @@ pub(super) fn judge(
             Verdict::End(at) => {
                 if let Some(open) = cases.iter().position(|c| *c.alert.rule == *rule.name) {
                     let case = cases.remove(open);
-                    out.changes.push(Change { alert: case.end(at, "over"), foster: false });
+                    out.changes.push(Change { alert: case.end(at, "over"), at, foster: false });
                     judged.reschedule = true;
                 }
             }
@@ -211,13 +200,13 @@ impl Judged {
             Some(place) => {
                 let case = &mut cases[place];
                 if case.join(rule, sign, event) {
-                    out.changes.push(Change { alert: case.record(), foster: false });
+                    out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 }
             }
             None if cases.len() >= CASES_PER_KEY => self.cases_dropped += 1,
             None => {
                 let case = OpenCase::open(rule, about, sign, Some(event), now);
-                out.changes.push(Change { alert: case.record(), foster: false });
+                out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 cases.push(case);
                 self.reschedule = true;
             }

@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 use hashbrown::HashTable;
 
 use crate::alert::Alert;
+use crate::engine::detect::Watch;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{Moment, fire_one, judge, next_due};
 use crate::engine::source::SourceTable;
@@ -40,6 +41,8 @@ pub struct Output {
 pub struct Change {
     /// The record as it stands.
     pub alert: Alert,
+    /// When what changed it happened (event time): the sign, or the end.
+    pub at: Millis,
     /// The subject lives here only for want of traffic.
     pub foster: bool,
 }
@@ -104,7 +107,7 @@ pub struct Shard {
     timers: BinaryHeap<Reverse<(Millis, u32)>>,
     dirty: Vec<u32>,
     sources: SourceTable,
-    watched_since: Option<Millis>,
+    watch: Watch,
     turn: u32,
     counts: ShardCounts,
     /// The hand of the eviction clock.
@@ -113,7 +116,7 @@ pub struct Shard {
 
 impl Shard {
     /// A shard without subjects. `source_subjects` bounds the table of source networks.
-    pub fn new(lateness: Millis, source_subjects: usize, watched_since: Option<Millis>) -> Self {
+    pub fn new(lateness: Millis, source_subjects: usize, watch: Watch) -> Self {
         Shard {
             lateness,
             slots: Vec::new(),
@@ -122,7 +125,7 @@ impl Shard {
             timers: BinaryHeap::new(),
             dirty: Vec::new(),
             sources: SourceTable::new(source_subjects),
-            watched_since,
+            watch,
             turn: 0,
             counts: ShardCounts::default(),
             hand: 0,
@@ -139,18 +142,34 @@ impl Shard {
         &self.sources
     }
 
-    /// Since when the partition has been watched.
-    pub fn watched_since(&self) -> Option<Millis> {
-        self.watched_since
+    /// How long the partition has been watched.
+    pub fn watch(&self) -> Watch {
+        self.watch
     }
 
-    /// Notes when the stream's first event was: watching counts from the next full day, so that partitions which begin
-    /// within the same day agree. Only the first call counts.
-    pub fn watch_from(&mut self, first_event: Millis, world: World<'_>) {
-        if self.watched_since.is_none() {
-            self.watched_since = Some((first_event.div_euclid(DAY) + 1) * DAY);
+    /// Notes that time has come to `now`. Watching counts from the first full day, so that partitions which begin
+    /// within the same day agree; after a gap it goes on with the next event.
+    pub fn watch_from(&mut self, now: Millis, world: World<'_>) {
+        if self.watch.since.is_none() {
+            self.watch.since = Some((now.div_euclid(DAY) + 1) * DAY);
             self.schedule_all(world);
         }
+        if self.watch.in_gap {
+            self.watch.in_gap = false;
+            self.watch.resumed_at = Some(now);
+        }
+    }
+
+    /// The partition was made anew: its offsets say nothing about what the subjects include.
+    pub fn forget_offsets(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.subject.current_to = 0;
+        }
+    }
+
+    /// Notes that messages are missing here: nothing is concluded from the silence.
+    pub fn note_gap(&mut self) {
+        self.watch.in_gap = true;
     }
 
     fn schedule_all(&mut self, world: World<'_>) {
@@ -198,7 +217,7 @@ impl Shard {
     /// The next timer of a subject that is not in memory, by the facts and rules as they are.
     pub fn due_of(&self, subject: &Subject, world: World<'_>) -> Option<Millis> {
         let merchant_id = subject.merchant_id();
-        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watched_since, world)).min()
+        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watch, world)).min()
     }
 
     /// Begins a turn: what is touched in it is not evicted before the next.
@@ -313,7 +332,7 @@ impl Shard {
         }
         self.mark_dirty(at);
         self.counts.judged += 1;
-        let (lateness, watched_since) = (self.lateness, self.watched_since);
+        let (lateness, watch) = (self.lateness, self.watch);
         let slot = self.slot_mut(at);
         let Some(place) = slot.subject.position_or_insert(key_id) else {
             self.counts.keys_dropped += 1;
@@ -321,7 +340,7 @@ impl Shard {
         };
         let judged = judge(&mut slot.subject, place, admitted, lateness, world, out);
         if judged.reschedule {
-            let due = next_due(&slot.subject.keys[place], slot.subject.merchant_id(), watched_since, world);
+            let due = next_due(&slot.subject.keys[place], slot.subject.merchant_id(), watch, world);
             self.schedule_at(at, due);
         }
         self.counts.cases_dropped += judged.cases_dropped;
@@ -349,15 +368,15 @@ impl Shard {
 
     /// Fires the subject's timers that are due before `until`, in order for each key.
     fn fire(&mut self, at: u32, until: Millis, now: Millis, world: World<'_>, out: &mut Output) {
-        let watched_since = self.watched_since;
+        let watch = self.watch;
         let turn = self.turn;
         let slot = self.slot_mut(at);
         slot.touched = turn;
         let Subject { id, keys, foster, .. } = &mut slot.subject;
-        let moment = Moment { now, merchant_id: merchant_of(id), watched_since, foster: *foster };
+        let moment = Moment { now, merchant_id: merchant_of(id), watch, foster: *foster };
         let (mut fired, mut cases_dropped) = (false, 0);
         for key in keys {
-            while let Some(due) = next_due(key, moment.merchant_id, watched_since, world).filter(|due| *due < until) {
+            while let Some(due) = next_due(key, moment.merchant_id, watch, world).filter(|due| *due < until) {
                 let (something, dropped) = fire_one(key, due, moment, world, out);
                 if !something {
                     break;

@@ -243,8 +243,7 @@ pub(super) fn insert_rows(parts: &Parts, p: &mut Partition, rows: Vec<SubjectRow
 
 /// Old news is stored and shown, not mailed (law 9).
 fn to_case_change(parts: &Parts, change: Change, now: Millis) -> CaseChange {
-    let raised_at = change.alert.ends_at.unwrap_or(change.alert.detected_at).max(change.alert.detected_at);
-    let fresh = now - raised_at <= parts.alerts.max_age && raised_at >= parts.first_start;
+    let fresh = now - change.at <= parts.alerts.max_age && change.at >= parts.first_start;
     CaseChange { alert: change.alert, notify: fresh || parts.alerts.mail_old, foster: change.foster }
 }
 

@@ -72,7 +72,7 @@ impl Pipeline {
             position,
             stored_position: lease.position,
             intake: Intake::new(intake_limits, state.now, state.parked),
-            shard: Shard::new(limits.lateness, limits.source_subjects, state.watched_since),
+            shard: Shard::new(limits.lateness, limits.source_subjects, state.watch),
             checkpoint: None,
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
@@ -84,6 +84,9 @@ impl Pipeline {
             partition.reached_end(position, now, wall::instant());
         }
         tracing::info!(shard = %id, epoch = lease.epoch, position, low = assigned.low, high = assigned.high, "took the partition over");
+        if lease.position.is_some_and(|stored| stored != position) {
+            partition.shard.note_gap();
+        }
         let name = (assigned.topic.clone(), assigned.partition);
         self.partitions.insert(name.clone(), partition);
         if self.parts.role == Role::Events {
@@ -134,6 +137,20 @@ impl Pipeline {
             }
         });
         Ok(())
+    }
+
+    /// Messages are missing; where offsets begin anew, the topic was made anew.
+    pub(super) async fn on_gap(&mut self, name: &(Arc<str>, i32), from: i64, to: i64) -> anyhow::Result<()> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        p.position = to;
+        p.shard.note_gap();
+        if to >= from {
+            return Ok(());
+        }
+        p.shard.forget_offsets();
+        let (id, epoch) = (p.id.clone(), p.epoch);
+        let reset = patiently(&self.parts, "reset offsets", async |s| s.reset_offsets(&id, epoch).await).await;
+        self.still_ours(name, reset).map(drop)
     }
 
     /// Other rules are in force: subjects in memory are looked at again, and those in the store get new timers.
