@@ -153,6 +153,59 @@ fn a_store_is_migrated_when_asked_and_read_afterwards() {
 }
 
 #[test]
+fn alerts_are_listed_and_shown_from_the_store() {
+    let (dir, config) = config("sqlite:state.db");
+    let mut args = SAMPLE.to_vec();
+    let state = dir.path().join("state.db");
+    args.extend(["--save-state", state.to_str().unwrap()]);
+    assert_eq!(keywatch(&args).code, Some(0));
+    insta::assert_snapshot!(keywatch(&["alerts", "list", "--config", &config, "--firing"]).out, @r"
+    kw-efc6af83f0ad044b  2026-11-14 15:23 UTC  info      firing    stale-key
+      m_1150  caibo_test_sk_…12ac  The key has not been used for 10 days.
+    ");
+    insta::assert_snapshot!(keywatch(&["alerts", "show", "kw-be96", "--config", &config]).out, @r"
+    kw-be9637a80f2dde61  2026-11-11 09:40 UTC  warning   resolved  rotated-key-use
+      m_1108  caibo_live_sk_…c5e1  A key that has been replaced is still in use.
+
+      began     2026-11-11T09:40:00.000Z
+      detected  2026-11-11T09:40:00.000Z
+      ended     2026-11-13T15:40:00.000Z
+      source    192.0.2.61, network 192.0.2.0/24
+
+    why
+      A call with the replaced key was refused.
+
+    evidence
+      accepted: 0
+      ended: quiet
+      first_at: 2026-11-11T09:40:00.000Z
+      grace_until: 2026-11-11T09:00:00.000Z
+      last_at: 2026-11-12T15:40:00.000Z
+      refused: 6
+      replaced_at: 2026-11-10T09:00:00.000Z
+      replaced_by: key_lumen_2026
+      sample_event_ids: evt_00888, evt_00889, evt_00890, evt_00891, evt_00892
+      sources: address 192.0.2.61, calls 6, network 192.0.2.0/24, user_agent
+      lumen-invoices/0.9
+
+    what to do
+      1. Look up in the alert which servers still send the old key, by their
+         network and program.
+      2. Put the new key on each of them. You find it in the Caibo Control Panel
+         (Profile Settings, API Key).
+      3. Make one call from each and check that it is accepted.
+      4. If you do not know one of the servers, tell support@caibo.digital. Give
+         your merchant account ID and the reference of this alert.
+    ");
+    let ran = keywatch(&["alerts", "list", "--config", &config, "--merchant", "m_1042", "-o", "json"]);
+    assert!(ran.out.starts_with("{\"version\":1,") && ran.out.lines().count() == 1, "{}", ran.out);
+    let ran = keywatch(&["alerts", "show", "kw-", "--config", &config]);
+    assert!(ran.code == Some(1) && ran.err.starts_with("error: `kw-` could be kw-"), "{}", ran.err);
+    let ran = keywatch(&args);
+    assert_eq!(ran.code, Some(3), "a state that is there already is not written over");
+}
+
+#[test]
 fn what_is_not_valid_is_exit_code_1_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keywatch.yml");

@@ -1,5 +1,7 @@
 //! Alerts as people read them at a terminal: wrapped, plain, no colour, references never cut.
 
+use serde_json::Value;
+
 use crate::alert::Alert;
 use crate::time::rfc3339;
 use crate::wall;
@@ -53,8 +55,7 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
     }
     text.push_str("\nevidence\n");
     for (name, value) in alert.evidence.as_object().into_iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.push_str(&format!("{}\n", wrap(&format!("{name}: {value}"), width, "  ")));
+        text.push_str(&format!("{}\n", wrap(&format!("{name}: {}", plain(value)), width, "  ")));
     }
     text.push_str("\nwhat to do\n");
     for (i, step) in alert.runbook.iter().enumerate() {
@@ -62,6 +63,22 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
         text.push_str(&format!("  {}. {}\n", i + 1, step.trim_start()));
     }
     text
+}
+
+/// A value of the evidence in words.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "not known".into(),
+        Value::Array(items) => {
+            let by = if items.iter().any(Value::is_object) { "; " } else { ", " };
+            items.iter().map(plain).collect::<Vec<_>>().join(by)
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Breaks a text between words; every line begins with `indent`. A word longer than a line stays whole.
