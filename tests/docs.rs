@@ -120,3 +120,19 @@ fn links_between_the_pages_lead_somewhere() {
     }
     assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
 }
+
+#[test]
+fn files_that_the_pages_name_exist() {
+    let mut gone = Vec::new();
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path =
+                ["src/", "tests/", "rules/", "docs/", "sample/", ".ci/"].iter().any(|at| name.starts_with(at));
+            if is_path && !name.contains(['<', '*', ' ']) && !root().join(name).exists() {
+                gone.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "named, but not there:\n{}", gone.join("\n"));
+}
