@@ -1,6 +1,7 @@
 //! Writes seeded traffic to try `keywatch replay` on: `cargo run --example traffic -- DIR [MERCHANTS] [DAYS] [CALLS_A_DAY]`.
 
 #[path = "../tests/support/traffic.rs"]
+#[expect(dead_code, reason = "the laws read more of it")]
 mod traffic;
 
 use std::io::{BufWriter, Write};

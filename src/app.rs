@@ -94,6 +94,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         store: store.clone(),
         decoder: decoder.clone(),
         facts: facts.clone(),
+        dead_letters: config.limits.dead_letters,
         metrics: metrics.clone(),
         health: health.clone(),
         stopping: stopping.clone(),
@@ -105,6 +106,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         store: store.clone(),
         facts: facts.clone(),
         mail: config.mail.clone(),
+        mails_per_hour: config.limits.mails_per_hour,
         metrics: metrics.clone(),
         wake_delivery: wake_delivery.clone(),
     };
@@ -181,7 +183,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tasks.spawn(on_own_thread("pipeline-refused", move || pipeline.run(receive, nothing)));
     }
 
-    let failed = watch(&mut tasks, &mut signals, rulebook, control).await;
+    let failed = watch(&mut tasks, &mut notices, &mut signals, rulebook, control).await;
 
     // In order: the source lets its partitions go, the pipeline stores them, mails under way are finished.
     tracing::info!("stopping");
@@ -235,6 +237,7 @@ where
 /// Waits for a signal or a failure; reloads rules on the way.
 async fn watch(
     tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+    notices: &mut JoinSet<()>,
     signals: &mut Signals,
     mut rulebook: Rulebook,
     control: mpsc::Sender<Control>,
@@ -247,6 +250,9 @@ async fn watch(
             _ = terminate.recv() => return None,
             _ = interrupt.recv() => return None,
             Some(ended) = tasks.join_next() => return Some(failure(ended)),
+            Some(ended) = notices.join_next() => {
+                return Some(failure(ended.map(|()| ("making and sending of notices", Ok(())))));
+            }
             _ = hang_up.recv() => rulebook.reload().await,
             _ = look.tick() => rulebook.follow().await,
         };

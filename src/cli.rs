@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod check;
 pub mod replay;
 pub mod run;
+pub mod text;
 
 /// keywatch watches how merchants' API keys are used, and tells the right person when one is misused or about to break.
 #[derive(Debug, Parser)]

@@ -15,11 +15,13 @@ use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::metrics::Metrics;
 use crate::pipeline::{SharedFacts, read_facts};
 use crate::store::{Store, StoreError};
-use crate::time::Millis;
+use crate::time::{HOUR, MINUTE, Millis};
 use crate::wall;
 
 /// Groups taken up in one look.
 const GROUPS_PER_LOOK: i64 = 100;
+/// A group that has had its mails for the hour is looked at again after this.
+const POSTPONED: Millis = 5 * MINUTE;
 /// Between two looks without a call: other instances may have made a group due.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -32,6 +34,8 @@ pub struct Dispatcher {
     pub facts: SharedFacts,
     /// Addresses.
     pub mail: MailConfig,
+    /// Mails that one receiver gets about one merchant in an hour, at most; what comes then gathers until there is room.
+    pub mails_per_hour: u32,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Woken when a notice waits for delivery.
@@ -66,6 +70,12 @@ impl Dispatcher {
         loop {
             let groups = self.store.groups_due(now, GROUPS_PER_LOOK).await?;
             for group in &groups {
+                let told = self.store.mails_since(group.receiver, &group.merchant_id, now - HOUR).await?;
+                if told >= i64::from(self.mails_per_hour) {
+                    self.metrics.limits_hit.with_label_values(&["mails_per_hour"]).inc();
+                    self.store.postpone_group(&group.id, now + POSTPONED).await?;
+                    continue;
+                }
                 made += usize::from(self.dispatch(&group.id, now).await?);
             }
             if (groups.len() as i64) < GROUPS_PER_LOOK {

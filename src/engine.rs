@@ -1,6 +1,6 @@
 //! The pure core: events, facts and rules in; findings, states and timers out. It has no clock and cannot fail.
 //!
-//! Read `shard` first, then one detector, then `case`.
+//! Read `shard` first, then `judge`, one detector, and `case`.
 
 pub mod baseline;
 pub mod case;
@@ -8,6 +8,7 @@ pub mod clock;
 pub mod dedup;
 pub mod detect;
 pub mod intake;
+mod judge;
 pub mod params;
 pub mod shard;
 pub mod snapshot;

@@ -167,11 +167,8 @@ impl Pipeline {
             }
             SourceEvent::Gap { topic, partition, from, to } => {
                 self.parts.metrics.messages_lost.inc_by((to - from).max(0) as u64);
-                tracing::error!(%topic, partition, from, to, "retention took messages before they were read");
-                if let Some(p) = self.partitions.get_mut(&(topic, partition)) {
-                    p.position = p.position.max(to);
-                }
-                Ok(())
+                tracing::error!(%topic, partition, from, to, "messages are missing: retention took them before they were read, or the topic was made anew");
+                self.on_gap(&(topic, partition), from, to).await
             }
             SourceEvent::Trouble(what) => {
                 self.parts.metrics.source_up.set(0);

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Limits, MailConfig, MailTransport, Secret, StoreConfig};
 use crate::dispatch::Dispatcher;
+use crate::engine::detect::Watch;
 use crate::engine::intake::{Admitted, Intake, IntakeCounts, IntakeLimits};
 use crate::engine::shard::{Output, Shard, ShardCounts, World};
 use crate::engine::snapshot::{self, ShardState};
@@ -139,6 +140,7 @@ impl Run {
                     store: store.clone(),
                     facts: facts.clone(),
                     mail,
+                    mails_per_hour: plan.limits.mails_per_hour,
                     metrics: Arc::new(Metrics::new()?),
                     wake_delivery: Arc::new(Notify::new()),
                 };
@@ -159,7 +161,7 @@ impl Run {
                 lease.position.is_none(),
                 "the state file already holds a replay: choose a new one for --save-state"
             );
-            shards.push((id, lease.epoch, Shard::new(limits.lateness, limits.source_subjects, None)));
+            shards.push((id, lease.epoch, Shard::new(limits.lateness, limits.source_subjects, Watch::default())));
         }
         let mut run = Run {
             intake: Intake::new(intake_limits, None, Vec::new()),
@@ -328,7 +330,7 @@ impl Run {
             }
             let state = ShardState {
                 now: self.intake.now(),
-                watched_since: shard.watched_since(),
+                watch: shard.watch(),
                 rules_version: self.rules.version.clone(),
                 parked: Vec::new(),
             };
@@ -348,7 +350,7 @@ fn step(
     found: &mut Vec<(usize, Output)>,
 ) {
     let count = shards.len();
-    for (_, _, shard) in shards.iter_mut().filter(|(_, _, shard)| shard.watched_since().is_none()) {
+    for (_, _, shard) in shards.iter_mut().filter(|(_, _, shard)| shard.watch().since.is_none()) {
         shard.watch_from(admitted.now, world);
         *next_timer = (*next_timer).min(shard.next_timer().unwrap_or(Millis::MAX));
     }

@@ -186,6 +186,8 @@ pub struct ShardLease {
     pub epoch: i64,
     /// Next offset to read; `None` = never checkpointed.
     pub position: Option<i64>,
+    /// When the last checkpoint was stored (wall time of its writer), or the shard was first taken.
+    pub stored_at: Millis,
     /// The engine's stored form of the shard itself (stream time, parked events).
     pub blob: Option<Vec<u8>>,
 }

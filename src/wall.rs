@@ -32,3 +32,8 @@ pub fn instance_name() -> String {
 pub fn random_bits() -> u64 {
     fastrand::u64(..)
 }
+
+/// A random number from 0 to 1, 1 not included.
+pub fn random_unit() -> f64 {
+    (random_bits() >> 11) as f64 / (1u64 << 53) as f64
+}

@@ -1,5 +1,7 @@
 //! The Kafka source against librdkafka's mock cluster, in this process: no broker needed.
 
+#![expect(clippy::disallowed_methods, reason = "waiting for a broker is bounded by real time")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

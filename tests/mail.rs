@@ -1,5 +1,7 @@
 //! Mail from end to end: golden messages, the plan's decisions, SMTP answers, and the delivery loop.
 
+#![expect(clippy::disallowed_methods, reason = "the environment names a server")]
+
 use std::collections::BTreeMap;
 
 use keywatch::alert::{Alert, Audience, Kind, Reason, Receiver, Severity, Source, State, alert_id};

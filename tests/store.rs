@@ -1,6 +1,8 @@
 //! The store on both databases: each test runs on SQLite in a temporary file and, where `KEYWATCH_TEST_POSTGRES` names
 //! a server (`postgres://keywatch@127.0.0.1:5432/postgres`), on a new database there.
 
+#![expect(clippy::disallowed_methods, reason = "the environment names a server, and chance a schema of its own")]
+
 use std::future::Future;
 
 use keywatch::alert::{Alert, Audience, Kind, Severity, State, alert_id};

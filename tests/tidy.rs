@@ -48,7 +48,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("chrono", &["src/time", "src/notify/render/when"]),
     ("chrono_tz", &["src/notify/render/when", "src/config"]),
     ("clap", &["src/cli", "src/main"]),
-    ("fastrand", &["src/wall", "src/notify/deliver"]),
+    ("fastrand", &["src/wall"]),
     ("hmac", &["src/event/auth"]),
     ("lettre", &["src/notify/mail"]),
     ("memchr", &["src/event/redact", "src/source/file"]),

@@ -138,6 +138,8 @@ CREATE TABLE key_facts (
     updated_at BIGINT NOT NULL
 );
 
+CREATE INDEX key_facts_by_change ON key_facts (updated_at);
+
 CREATE TABLE merchant_facts (
     id         TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
     as_of      BIGINT NOT NULL,

@@ -138,6 +138,8 @@ CREATE TABLE key_facts (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE INDEX key_facts_by_change ON key_facts (updated_at);
+
 CREATE TABLE merchant_facts (
     id         TEXT    NOT NULL PRIMARY KEY,
     as_of      INTEGER NOT NULL,

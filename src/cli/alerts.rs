@@ -1,13 +1,14 @@
 //! `keywatch alerts list` and `show`, straight from the store.
 
+use std::path::Path;
+
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 
 use crate::alert::{Alert, State};
 use crate::cli::check::load_config;
-use crate::cli::{ConfigArg, Failure, runtime, say};
+use crate::cli::{ConfigArg, Failure, runtime, say, text};
 use crate::store::{AlertFilter, Store};
-use crate::time::rfc3339;
 
 /// What to do with alerts.
 #[derive(Debug, Subcommand)]
@@ -69,7 +70,7 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
             match output {
                 Output::Json => alerts.iter().for_each(|alert| say(&json(alert))),
                 Output::Text if alerts.is_empty() => say("no alerts"),
-                Output::Text => alerts.iter().for_each(|alert| say(&line(alert))),
+                Output::Text => alerts.iter().for_each(|alert| say(&text::alert(alert, text::width()))),
             }
             Ok(())
         }
@@ -84,8 +85,7 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
                     Ok(())
                 }
                 ([alert], Output::Text) => {
-                    say(&line(alert));
-                    say(&serde_json::to_string_pretty(alert).unwrap_or_default());
+                    say(&text::alert_whole(alert, text::width()));
                     Ok(())
                 }
                 (several, _) => {
@@ -99,6 +99,14 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
 
 fn ask<T>(config: &ConfigArg, question: impl AsyncFnOnce(&Store) -> anyhow::Result<T>) -> Result<T, Failure> {
     let config = load_config(&config.config)?;
+    if let Some(path) = sqlite_file(config.store.url.reveal())
+        && !path.exists()
+    {
+        return Err(Failure::Unanswered(anyhow::anyhow!(
+            "there is no store at `{}` yet\n\nhint: `keywatch run` makes it, or `keywatch migrate`",
+            path.display()
+        )));
+    }
     let answer = runtime()?.block_on(async {
         let store = Store::open(&config.store).await.context("open the store (store.url)")?;
         store.require_migrated().await?;
@@ -109,22 +117,12 @@ fn ask<T>(config: &ConfigArg, question: impl AsyncFnOnce(&Store) -> anyhow::Resu
     Ok(answer)
 }
 
-fn json(alert: &Alert) -> String {
-    serde_json::to_string(alert).unwrap_or_default()
+/// The file of a store that is one: opening it would make it, and a command that only reads makes nothing.
+fn sqlite_file(url: &str) -> Option<&Path> {
+    let path = url.strip_prefix("sqlite:").filter(|path| !path.contains(":memory:"))?;
+    Some(Path::new(path.split('?').next().unwrap_or(path)))
 }
 
-/// One alert in one line, the reference first and whole.
-pub fn line(alert: &Alert) -> String {
-    let whom = alert.merchant_id.as_deref().unwrap_or("-");
-    let key = alert.key_hint.as_deref().or(alert.key_id.as_deref()).unwrap_or("-");
-    format!(
-        "{}  {:8}  {:8}  {}  {}  {}  {}",
-        alert.alert_id,
-        alert.state.as_str(),
-        alert.severity.as_str(),
-        rfc3339(alert.starts_at),
-        whom,
-        key,
-        alert.summary
-    )
+fn json(alert: &Alert) -> String {
+    serde_json::to_string(alert).unwrap_or_default()
 }

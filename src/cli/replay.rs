@@ -1,5 +1,6 @@
 //! `keywatch replay`.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +10,14 @@ use clap::Args as ClapArgs;
 
 use crate::app::decoder;
 use crate::cli::check::load_config;
-use crate::cli::{Failure, alerts, complain, runtime, say};
+use crate::cli::{Failure, complain, runtime, say, text};
 use crate::config::{Limits, MailConfig, MailTransport};
 use crate::engine::detect::SPECS;
 use crate::replay::{Replay, Replayed, replay as run};
 use crate::rules::compile::{Override, load};
 use crate::time::{DAY, SECOND, parse_rfc3339};
 use crate::wall;
-use crate::yaml::render;
+use crate::yaml::{Problem, render};
 
 /// Arguments of `replay`.
 #[derive(Debug, ClapArgs)]
@@ -71,9 +72,12 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
     let overrides: Vec<Override> = args
         .set
         .iter()
-        .map(|text| Override::parse(text).map_err(|problem| Failure::Usage(render(&[problem]))))
+        .map(|text| Override::parse(text).map_err(|problem| wrong_set(&[problem])))
         .collect::<Result<_, _>>()?;
-    let rules = load(&args.rules, SPECS, &overrides).map_err(|problems| Failure::No(render(&problems)))?;
+    let rules = load(&args.rules, SPECS, &overrides).map_err(|problems| {
+        let is_set = problems.iter().all(|problem| problem.file.starts_with("--set "));
+        if is_set { wrong_set(&problems) } else { Failure::No(render(&problems)) }
+    })?;
     let decoder = decoder(config.as_ref().and_then(|c| c.source.fingerprint_secret.as_ref()));
     let plan = Replay {
         events: args.events.clone(),
@@ -92,12 +96,18 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
 
     match &args.alerts_out {
         Some(path) => write_alerts(path, &replayed)?,
-        None => replayed.alerts.iter().for_each(|alert| say(&alerts::line(alert))),
+        None => replayed.alerts.iter().for_each(|alert| say(&text::alert(alert, text::width()))),
     }
     if std::io::stderr().is_terminal() || args.alerts_out.is_none() {
         summary(args, &replayed, seconds);
     }
     Ok(())
+}
+
+/// A rule or parameter that `--set` names wrongly is wrong use, not a wrong rule file.
+fn wrong_set(problems: &[Problem]) -> Failure {
+    let text = render(problems);
+    Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
 }
 
 fn sample_addresses() -> MailConfig {
@@ -124,20 +134,52 @@ fn write_alerts(path: &Path, replayed: &Replayed) -> Result<(), Failure> {
 
 /// What was read and found, on standard error; the most important line last.
 fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
+    complain("");
     for (line, what) in replayed.bad_facts.iter().take(10) {
         let file = args.key_events.as_deref().unwrap_or(Path::new("-"));
         complain(&format!("warning: {}:{line}: {what}", file.display()));
     }
     for (reason, count) in &replayed.rejected {
-        complain(&format!("warning: {count} lines were no event: {}", reason.as_str()));
+        let were = if *count == 1 { "line was" } else { "lines were" };
+        complain(&format!("warning: {count} {were} no event: {}", reason.as_str()));
     }
-    let i = &replayed.intake;
-    complain(&format!(
-        "\n{} lines in {seconds:.1} s: {} judged, {} duplicate, {} late, {} held as from the future, {} without a merchant",
-        replayed.messages, replayed.shards.judged, i.duplicates, i.late, i.parked, replayed.shards.no_merchant
-    ));
+    let (i, width) = (&replayed.intake, text::width());
+    let counts = [
+        (i.duplicates, "duplicate"),
+        (i.late, "late"),
+        (i.parked, "held until confirmed"),
+        (replayed.shards.no_merchant, "without a merchant"),
+    ];
+    let also: String =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", thousands(*n))).collect();
+    let (lines, judged) = (thousands(replayed.messages), thousands(replayed.shards.judged));
+    complain(&text::wrap(&format!("{lines} lines in {seconds:.1} s: {judged} judged{also}"), width, ""));
     if let Some(directory) = &args.mail_out {
         complain(&format!("{} mails in {}", replayed.mails, directory.display()));
     }
-    complain(&format!("{} alerts", replayed.alerts.len()));
+    let mut rules: BTreeMap<&str, u32> = BTreeMap::new();
+    for alert in &replayed.alerts {
+        *rules.entry(&alert.rule).or_default() += 1;
+    }
+    let rules: Vec<String> = rules.into_iter().map(|(rule, n)| format!("{n}\u{a0}{rule}")).collect();
+    let total = match replayed.alerts.len() {
+        0 => "no alerts".into(),
+        1 => format!("1 alert: {}", rules.join(", ")),
+        n => format!("{n} alerts: {}", rules.join(", ")),
+    };
+    // A number stays with its rule.
+    complain(&text::wrap(&total, width, "").replace('\u{a0}', " "));
+}
+
+/// A number with commas between thousands.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

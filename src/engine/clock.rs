@@ -27,9 +27,9 @@ pub struct StreamClock {
 }
 
 impl StreamClock {
-    /// A clock that has come to `now`.
-    pub fn at(now: Option<Millis>) -> Self {
-        StreamClock { now, run: 0 }
+    /// A clock that has come to `now` and since then has seen `run` messages that were ahead.
+    pub fn at(now: Option<Millis>, run: u32) -> Self {
+        StreamClock { now, run }
     }
 
     /// Stream time; `None` before any event was believed.
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn events_are_placed_by_the_stream() {
-        let mut clock = StreamClock::at(Some(T));
+        let mut clock = StreamClock::at(Some(T), 0);
         for (ts, want, now) in [
             (T + HOUR, Placement::OnTime, T + HOUR),
             (T + HOUR - LATENESS, Placement::OnTime, T + HOUR),
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_needs_a_witness() {
-        let mut clock = StreamClock::at(Some(T));
+        let mut clock = StreamClock::at(Some(T), 0);
         let far = T + 1000 * DAY;
         assert_eq!(clock.observe(far, LATENESS), Placement::Ahead);
         assert_eq!(clock.believes(&[(far, 1)]), None, "one message is nothing");
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_long_run_is_believed() {
-        let mut clock = StreamClock::at(Some(T));
+        let mut clock = StreamClock::at(Some(T), 0);
         for i in 0..LONG_RUN {
             assert_eq!(clock.believes(&[(T + 9 * DAY, 1)]), None, "{i}");
             clock.observe(T + 9 * DAY, LATENESS);

@@ -105,8 +105,19 @@ pub struct Still<'a> {
     pub facts: Option<&'a KeyFacts>,
     /// What the key has shown.
     pub key: &'a KeyFeatures,
-    /// Since when the stream has been watched: the first full day (UTC) of the partition.
-    pub watched_since: Option<Millis>,
+    /// How long the stream has been watched.
+    pub watch: Watch,
+}
+
+/// How long a partition has been watched, and where something is missing from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// The first full day (UTC) of the partition.
+    pub since: Option<Millis>,
+    /// The first event after the last gap. Nothing is known of the time before it, back to the gap's beginning.
+    pub resumed_at: Option<Millis>,
+    /// Messages are missing, and none has come since.
+    pub in_gap: bool,
 }
 
 /// A detector's answer.

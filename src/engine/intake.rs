@@ -71,9 +71,11 @@ pub struct Intake {
 impl Intake {
     /// An intake that has come to `now` and still holds `parked`.
     pub fn new(limits: IntakeLimits, now: Option<Millis>, parked: Vec<Parked>) -> Self {
+        // What is held and was not contradicted is the run that the clock has seen.
+        let run = parked.iter().filter(|p| !p.contradicted).count() as u32;
         Intake {
             limits,
-            clock: StreamClock::at(now),
+            clock: StreamClock::at(now, run),
             dedup: Dedup::new(limits.dedup_ids),
             earliest_parked: parked.iter().map(|p| p.event.ts).min().unwrap_or(Millis::MAX),
             any_fresh: parked.iter().any(|p| !p.contradicted),
@@ -118,10 +120,7 @@ impl Intake {
         match self.clock.observe(event.ts, self.limits.lateness) {
             Placement::Ahead => self.park(offset, event, out),
             placement => {
-                if self.any_fresh {
-                    self.parked.iter_mut().for_each(|p| p.contradicted = true);
-                    self.any_fresh = false;
-                }
+                self.contradict();
                 let late = placement == Placement::Late;
                 self.counts.late += u64::from(late);
                 let now = self.clock.now().unwrap_or(event.ts);
@@ -151,6 +150,15 @@ impl Intake {
         let others: Vec<(Millis, u64)> = self.parked.iter().map(|p| (p.event.ts, witness(&p.event))).collect();
         if let Some(believed) = self.clock.believes(&others) {
             self.free(offset, out, |p| p.event.ts <= believed + AHEAD);
+            self.contradict();
+        }
+    }
+
+    /// The stream has gone on in a time that is not the parked events'.
+    fn contradict(&mut self) {
+        if self.any_fresh {
+            self.parked.iter_mut().for_each(|p| p.contradicted = true);
+            self.any_fresh = false;
         }
     }
 

@@ -10,15 +10,14 @@ use std::collections::BinaryHeap;
 use hashbrown::HashTable;
 
 use crate::alert::Alert;
-use crate::engine::baseline::networks::Network;
-use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
-use crate::engine::detect::{Sight, Sign, Still, Verdict};
+use crate::engine::detect::Watch;
 use crate::engine::intake::Admitted;
+use crate::engine::judge::{Moment, fire_one, judge, next_due};
 use crate::engine::source::SourceTable;
-use crate::engine::subject::{Key, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject, merchant_of};
+use crate::engine::subject::{Subject, merchant_of};
 use crate::event::facts::FactBook;
 use crate::event::{AuthEvent, Outcome};
-use crate::rules::{Rule, RuleSet};
+use crate::rules::RuleSet;
 use crate::time::{DAY, Millis};
 
 /// What a step may look at beside the subject.
@@ -42,6 +41,8 @@ pub struct Output {
 pub struct Change {
     /// The record as it stands.
     pub alert: Alert,
+    /// When what changed it happened (event time): the sign, or the end.
+    pub at: Millis,
     /// The subject lives here only for want of traffic.
     pub foster: bool,
 }
@@ -61,6 +62,8 @@ pub struct ShardCounts {
     pub keys_dropped: u64,
     /// Networks that a full book forgot.
     pub networks_forgotten: u64,
+    /// Source networks that the full table forgot.
+    pub sources_forgotten: u64,
 }
 
 impl ShardCounts {
@@ -72,6 +75,7 @@ impl ShardCounts {
         self.cases_dropped += other.cases_dropped;
         self.keys_dropped += other.keys_dropped;
         self.networks_forgotten += other.networks_forgotten;
+        self.sources_forgotten += other.sources_forgotten;
     }
 }
 
@@ -81,8 +85,16 @@ struct Slot {
     /// When the timer heap looks at it; never later than its true next timer. `Millis::MAX` = not scheduled.
     scheduled: Millis,
     dirty: bool,
+    /// The timer under which the store finds it.
+    stored_due: Option<Millis>,
     /// The turn of [`Shard::begin_turn`] in which it was last touched.
     touched: u32,
+}
+
+impl Slot {
+    fn due(&self) -> Option<Millis> {
+        (self.scheduled != Millis::MAX).then_some(self.scheduled)
+    }
 }
 
 /// The subjects of one partition.
@@ -95,7 +107,7 @@ pub struct Shard {
     timers: BinaryHeap<Reverse<(Millis, u32)>>,
     dirty: Vec<u32>,
     sources: SourceTable,
-    watched_since: Option<Millis>,
+    watch: Watch,
     turn: u32,
     counts: ShardCounts,
     /// The hand of the eviction clock.
@@ -104,7 +116,7 @@ pub struct Shard {
 
 impl Shard {
     /// A shard without subjects. `source_subjects` bounds the table of source networks.
-    pub fn new(lateness: Millis, source_subjects: usize, watched_since: Option<Millis>) -> Self {
+    pub fn new(lateness: Millis, source_subjects: usize, watch: Watch) -> Self {
         Shard {
             lateness,
             slots: Vec::new(),
@@ -113,7 +125,7 @@ impl Shard {
             timers: BinaryHeap::new(),
             dirty: Vec::new(),
             sources: SourceTable::new(source_subjects),
-            watched_since,
+            watch,
             turn: 0,
             counts: ShardCounts::default(),
             hand: 0,
@@ -122,7 +134,7 @@ impl Shard {
 
     /// What was counted.
     pub fn counts(&self) -> ShardCounts {
-        self.counts
+        ShardCounts { sources_forgotten: self.sources.forgotten(), ..self.counts }
     }
 
     /// The table of source networks.
@@ -130,18 +142,34 @@ impl Shard {
         &self.sources
     }
 
-    /// Since when the partition has been watched.
-    pub fn watched_since(&self) -> Option<Millis> {
-        self.watched_since
+    /// How long the partition has been watched.
+    pub fn watch(&self) -> Watch {
+        self.watch
     }
 
-    /// Notes when the stream's first event was: watching counts from the next full day, so that partitions which begin
-    /// within the same day agree. Only the first call counts.
-    pub fn watch_from(&mut self, first_event: Millis, world: World<'_>) {
-        if self.watched_since.is_none() {
-            self.watched_since = Some((first_event.div_euclid(DAY) + 1) * DAY);
+    /// Notes that time has come to `now`. Watching counts from the first full day, so that partitions which begin
+    /// within the same day agree; after a gap it goes on with the next event.
+    pub fn watch_from(&mut self, now: Millis, world: World<'_>) {
+        if self.watch.since.is_none() {
+            self.watch.since = Some((now.div_euclid(DAY) + 1) * DAY);
             self.schedule_all(world);
         }
+        if self.watch.in_gap {
+            self.watch.in_gap = false;
+            self.watch.resumed_at = Some(now);
+        }
+    }
+
+    /// The partition was made anew: its offsets say nothing about what the subjects include.
+    pub fn forget_offsets(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.subject.current_to = 0;
+        }
+    }
+
+    /// Notes that messages are missing here: nothing is concluded from the silence.
+    pub fn note_gap(&mut self) {
+        self.watch.in_gap = true;
     }
 
     fn schedule_all(&mut self, world: World<'_>) {
@@ -189,7 +217,7 @@ impl Shard {
     /// The next timer of a subject that is not in memory, by the facts and rules as they are.
     pub fn due_of(&self, subject: &Subject, world: World<'_>) -> Option<Millis> {
         let merchant_id = subject.merchant_id();
-        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watched_since, world)).min()
+        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watch, world)).min()
     }
 
     /// Begins a turn: what is touched in it is not evicted before the next.
@@ -197,12 +225,15 @@ impl Shard {
         self.turn = self.turn.wrapping_add(1);
     }
 
-    /// Puts a stored subject in memory, and adds the keys that only facts know.
-    pub fn insert(&mut self, subject: Subject, world: World<'_>) {
+    /// Puts a stored subject in memory, adds the keys that only facts know, and forgets the rules that are gone.
+    /// `next_due` is the timer that the store has for it.
+    pub fn insert(&mut self, subject: Subject, next_due: Option<Millis>, world: World<'_>) {
         if self.contains(&subject.id) {
             return;
         }
         let at = self.add(subject);
+        self.slot_mut(at).stored_due = next_due;
+        self.forget_rules_that_are_gone(at, world);
         self.learn_keys(at, world);
         self.schedule(at, world);
     }
@@ -226,26 +257,29 @@ impl Shard {
         true
     }
 
-    /// Looks again at every subject in memory: the rules changed. Cases of rules that are gone are forgotten here (the
-    /// store ends them).
+    /// Looks again at every subject in memory: the rules changed.
     pub fn rules_changed(&mut self, world: World<'_>) {
         for at in 0..self.slots.len() as u32 {
-            if self.slots[at as usize].is_none() {
-                continue;
-            }
-            let gone = |case: &OpenCase| !world.rules.rules.iter().any(|r| *r.name == *case.alert.rule);
-            let slot = self.slot_mut(at);
-            let mut changed = false;
-            for key in &mut slot.subject.keys {
-                let before = key.cases.len();
-                key.cases.retain(|case| !gone(case));
-                changed |= key.cases.len() != before;
-            }
-            if changed {
-                self.mark_dirty(at);
+            if self.slots[at as usize].is_some() {
+                self.forget_rules_that_are_gone(at, world);
             }
         }
         self.schedule_all(world);
+    }
+
+    /// Forgets the cases of rules that are not in force any more; the store ends them.
+    fn forget_rules_that_are_gone(&mut self, at: u32, world: World<'_>) {
+        let in_force = |name: &str| world.rules.rules.iter().any(|rule| *rule.name == *name);
+        let mut changed = false;
+        for key in &mut self.slot_mut(at).subject.keys {
+            let before = (key.cases.len(), key.fired.len());
+            key.cases.retain(|case| in_force(&case.alert.rule));
+            key.fired.retain(|(rule, _)| in_force(rule));
+            changed |= (key.cases.len(), key.fired.len()) != before;
+        }
+        if changed {
+            self.mark_dirty(at);
+        }
     }
 
     /// The subject that an event is about; `None` = the source's path.
@@ -298,7 +332,7 @@ impl Shard {
         }
         self.mark_dirty(at);
         self.counts.judged += 1;
-        let (lateness, watched_since) = (self.lateness, self.watched_since);
+        let (lateness, watch) = (self.lateness, self.watch);
         let slot = self.slot_mut(at);
         let Some(place) = slot.subject.position_or_insert(key_id) else {
             self.counts.keys_dropped += 1;
@@ -306,7 +340,7 @@ impl Shard {
         };
         let judged = judge(&mut slot.subject, place, admitted, lateness, world, out);
         if judged.reschedule {
-            let due = next_due(&slot.subject.keys[place], slot.subject.merchant_id(), watched_since, world);
+            let due = next_due(&slot.subject.keys[place], slot.subject.merchant_id(), watch, world);
             self.schedule_at(at, due);
         }
         self.counts.cases_dropped += judged.cases_dropped;
@@ -334,27 +368,31 @@ impl Shard {
 
     /// Fires the subject's timers that are due before `until`, in order for each key.
     fn fire(&mut self, at: u32, until: Millis, now: Millis, world: World<'_>, out: &mut Output) {
-        let watched_since = self.watched_since;
+        let watch = self.watch;
         let turn = self.turn;
         let slot = self.slot_mut(at);
         slot.touched = turn;
         let Subject { id, keys, foster, .. } = &mut slot.subject;
-        let moment = Moment { now, merchant_id: merchant_of(id), watched_since, foster: *foster };
-        let mut fired = false;
+        let moment = Moment { now, merchant_id: merchant_of(id), watch, foster: *foster };
+        let (mut fired, mut cases_dropped) = (false, 0);
         for key in keys {
-            while let Some(due) = next_due(key, moment.merchant_id, watched_since, world).filter(|due| *due < until) {
-                if !fire_one(key, due, moment, world, out) {
+            while let Some(due) = next_due(key, moment.merchant_id, watch, world).filter(|due| *due < until) {
+                let (something, dropped) = fire_one(key, due, moment, world, out);
+                if !something {
                     break;
                 }
-                key.fired_to = key.fired_to.max(Some(due));
+                cases_dropped += dropped;
                 fired = true;
             }
         }
         slot.scheduled = Millis::MAX;
+        self.counts.cases_dropped += cases_dropped;
         if fired {
             self.mark_dirty(at);
         }
-        self.schedule(at, world);
+        // Whatever would not fire is looked at again later, not for ever at the same moment.
+        let due = self.due_of(&self.slot(at).subject, world).map(|due| due.max(until));
+        self.schedule_at(at, due);
     }
 
     fn find(&self, subject_id: &str) -> Option<u32> {
@@ -364,7 +402,7 @@ impl Shard {
 
     fn add(&mut self, subject: Subject) -> u32 {
         let hash = hash_of(&subject.id);
-        let slot = Slot { subject, scheduled: Millis::MAX, dirty: false, touched: self.turn };
+        let slot = Slot { subject, scheduled: Millis::MAX, dirty: false, stored_due: None, touched: self.turn };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = Some(slot);
@@ -443,7 +481,8 @@ impl Shard {
     pub fn take_dirty<T>(&mut self, at: u32, store: impl FnOnce(&Subject, Option<Millis>) -> T) -> T {
         let slot = self.slot_mut(at);
         slot.dirty = false;
-        let due = (slot.scheduled != Millis::MAX).then_some(slot.scheduled);
+        let due = slot.due();
+        slot.stored_due = due;
         store(&slot.subject, due)
     }
 
@@ -453,7 +492,7 @@ impl Shard {
     }
 
     /// Drops clean subjects that were not touched lately and have no timer before `keep_timers_before`, until at most
-    /// `keep` are left or none can go. Only to be called while no slice is being written.
+    /// `keep` are left or none can go. One whose timer moved since it was stored becomes dirty, to go after the next. Only to be called while no slice is being written.
     pub fn evict(&mut self, keep: usize, keep_timers_before: Millis) -> usize {
         let (mut evicted, mut looked) = (0, 0);
         while self.index.len() > keep && looked < self.slots.len() {
@@ -465,6 +504,11 @@ impl Shard {
                 !slot.dirty && turn.wrapping_sub(slot.touched) > 1 && slot.scheduled >= keep_timers_before
             });
             if !may_go {
+                continue;
+            }
+            // Its timer has moved since it was stored: under the old one nobody would find it in time.
+            if self.slots[at].as_ref().is_some_and(|slot| slot.due() != slot.stored_due) {
+                self.mark_dirty(at as u32);
                 continue;
             }
             if let Some(slot) = self.slots[at].take() {
@@ -485,190 +529,4 @@ fn hash_of(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
-}
-
-/// The circumstances in which a subject's timers fire.
-#[derive(Clone, Copy)]
-struct Moment<'a> {
-    now: Millis,
-    merchant_id: Option<&'a str>,
-    watched_since: Option<Millis>,
-    foster: bool,
-}
-
-/// When the key's next timer is due: the end of an episode by quiet, or what a detector waits for.
-fn next_due(key: &Key, merchant_id: Option<&str>, watched_since: Option<Millis>, world: World<'_>) -> Option<Millis> {
-    let facts = world.facts.key(&key.features.key_id);
-    let env = facts.and_then(|f| f.env).or(key.features.env);
-    let still = Still { facts, key: &key.features, watched_since };
-    let quiet = key.cases.iter().filter_map(OpenCase::ends_by_itself_at).min();
-    let detector = |rule: &Rule| {
-        let open = key.cases.iter().any(|c| *c.alert.rule == *rule.name);
-        let due = rule.detector.due(&still, open)?;
-        let fresh = key.fired_to.is_none_or(|fired| due > fired)
-            && rule.matcher.matches(env, merchant_id, &key.features.key_id);
-        (open || fresh).then_some(due)
-    };
-    quiet.into_iter().chain(world.rules.rules.iter().filter_map(detector)).min()
-}
-
-/// Fires the timer that is due at `due`. False where nothing came of it.
-fn fire_one(key: &mut Key, due: Millis, moment: Moment<'_>, world: World<'_>, out: &mut Output) -> bool {
-    let Moment { now, merchant_id, watched_since, foster } = moment;
-    if let Some(place) = key.cases.iter().position(|case| case.ends_by_itself_at() == Some(due)) {
-        let case = key.cases.remove(place);
-        out.changes.push(Change { alert: case.end(due, "quiet"), foster });
-        return true;
-    }
-    for rule in &world.rules.rules {
-        let open = key.cases.iter().position(|c| *c.alert.rule == *rule.name);
-        let facts = world.facts.key(&key.features.key_id);
-        let still = Still { facts, key: &key.features, watched_since };
-        if rule.detector.due(&still, open.is_some()) != Some(due) {
-            continue;
-        }
-        let env = facts.and_then(|f| f.env).or(key.features.env);
-        match (rule.detector.on_timer(due, &still, open.is_some()), open) {
-            (Verdict::Sign(sign), None) if rule.matcher.matches(env, merchant_id, &key.features.key_id) => {
-                let hint = facts.and_then(|f| f.hint.as_deref()).or(key.features.hint.as_deref());
-                let about = About { merchant_id, key_id: &key.features.key_id, key_hint: hint };
-                let case = OpenCase::open(rule, about, &sign, None, now);
-                out.changes.push(Change { alert: case.record(), foster });
-                key.cases.push(case);
-                return true;
-            }
-            (Verdict::End(at), Some(place)) => {
-                let case = key.cases.remove(place);
-                out.changes.push(Change { alert: case.end(at, "over"), foster });
-                return true;
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
-#[derive(Default)]
-struct Judged {
-    reschedule: bool,
-    cases_dropped: u64,
-    networks_forgotten: u64,
-}
-
-/// Counts an event in the key's features, lets the rules judge it, then learns from it.
-fn judge(
-    subject: &mut Subject,
-    place: usize,
-    admitted: &Admitted<'_>,
-    lateness: Millis,
-    world: World<'_>,
-    out: &mut Output,
-) -> Judged {
-    let Admitted { event, late, now, .. } = admitted;
-    let (ts, count) = (event.ts, u64::from(event.count));
-    let Subject { id, merchant, keys, .. } = subject;
-    let merchant_id = merchant_of(id);
-    let Key { features, cases, .. } = &mut keys[place];
-    let mut judged = Judged { reschedule: features.first_seen.is_none(), ..Judged::default() };
-    let facts = world.facts.key(&features.key_id);
-    let accepted = event.outcome == Outcome::Ok;
-    if features.hint.is_none() || event.key_hint.as_deref().is_some_and(|hint| features.hint.as_deref() != Some(hint)) {
-        features.hint = event.key_hint.as_deref().map(Into::into).or(features.hint.take());
-    }
-    features.env = event.key_env.or(features.env);
-    if accepted && !late {
-        features.rates.add(ts, event.count, lateness);
-    }
-    let network = event.source_ip.map(Network::of);
-    let key_env = facts.and_then(|f| f.env).or(features.env);
-
-    for rule in &world.rules.rules {
-        if *late && rule.detector.needs_window() {
-            continue;
-        }
-        let windows = match rule.detector.window_odds() {
-            Some(odds) if accepted && !late => features.rates.windows(ts, odds),
-            _ => None,
-        };
-        let sight = Sight { event, key_env, facts, key: features, merchant, network, windows };
-        match rule.detector.on_event(&sight) {
-            Verdict::Nothing => {}
-            Verdict::End(at) => {
-                if let Some(open) = cases.iter().position(|c| *c.alert.rule == *rule.name) {
-                    let case = cases.remove(open);
-                    out.changes.push(Change { alert: case.end(at, "over"), foster: false });
-                    judged.reschedule = true;
-                }
-            }
-            Verdict::Sign(sign) => {
-                if !rule.matcher.matches(key_env, merchant_id, &features.key_id) {
-                    continue;
-                }
-                let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
-                let about = About { merchant_id, key_id: &features.key_id, key_hint: hint };
-                judged.take_sign(cases, rule, about, &sign, event, *now, out);
-            }
-        }
-    }
-
-    if !late {
-        features.first_seen = Some(features.first_seen.map_or(ts, |at| at.min(ts)));
-    }
-    features.last_seen = Some(features.last_seen.map_or(ts, |at| at.max(ts)));
-    if !accepted {
-        features.refused += count;
-        features.count_day(ts, 0, count);
-        return judged;
-    }
-    features.count_day(ts, count, 0);
-    if features.last_accepted.is_none() {
-        judged.reschedule = true;
-    }
-    features.last_accepted = Some(features.last_accepted.map_or(ts, |at| at.max(ts)));
-    if let Some(network) = network {
-        let known = features.networks.get(network).copied();
-        let suspect = match known {
-            Some(seen) => seen.suspect && !(ts - seen.first_at >= DAY && seen.calls + count >= 20),
-            None => features.knows_its_networks(ts) && !merchant.networks.trusts(network),
-        };
-        judged.networks_forgotten += u64::from(features.networks.learn(network, ts, count, suspect, NETWORKS_PER_KEY));
-        if !suspect {
-            features.networks.clear(network);
-            judged.networks_forgotten +=
-                u64::from(merchant.networks.learn(network, ts, count, false, NETWORKS_PER_MERCHANT));
-        }
-    }
-    features.accepted += count;
-    judged
-}
-
-impl Judged {
-    #[expect(clippy::too_many_arguments, reason = "one call site; a struct of these would say no more")]
-    fn take_sign(
-        &mut self,
-        cases: &mut Vec<OpenCase>,
-        rule: &Rule,
-        about: About<'_>,
-        sign: &Sign,
-        event: &AuthEvent<'_>,
-        now: Millis,
-        out: &mut Output,
-    ) {
-        let open = cases.iter().position(|c| *c.alert.rule == *rule.name && *c.part == *sign.part);
-        match open {
-            Some(place) => {
-                let case = &mut cases[place];
-                if case.join(rule, sign, event) {
-                    out.changes.push(Change { alert: case.record(), foster: false });
-                }
-            }
-            None if cases.len() >= CASES_PER_KEY => self.cases_dropped += 1,
-            None => {
-                let case = OpenCase::open(rule, about, sign, Some(event), now);
-                out.changes.push(Change { alert: case.record(), foster: false });
-                cases.push(case);
-                self.reschedule = true;
-            }
-        }
-    }
 }

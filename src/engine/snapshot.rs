@@ -8,13 +8,14 @@ use crate::alert::Alert;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen};
 use crate::engine::baseline::rates::{Rates, RatesParts};
 use crate::engine::case::{Notes, OpenCase, SourceNote};
+use crate::engine::detect::Watch;
 use crate::engine::intake::Parked;
 use crate::engine::subject::{DayUse, Key, KeyFeatures, MerchantFeatures, Subject};
 use crate::event::{AuthEvent, Env};
 use crate::time::Millis;
 
 /// The version that is written.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +59,7 @@ struct StoredKey {
     rates: Option<StoredRates>,
     days: Vec<(i32, u64, u64, i64, i64)>,
     cases: Vec<StoredCase>,
-    fired_to: Option<i64>,
+    fired: Vec<(String, i64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,8 +89,9 @@ struct StoredCase {
     sample_event_ids: Vec<String>,
 }
 
+/// Version 1 knew no gaps.
 #[derive(Serialize, Deserialize)]
-struct StoredShard {
+struct StoredShardV1 {
     now: Option<i64>,
     watched_since: Option<i64>,
     rules_version: String,
@@ -97,13 +99,37 @@ struct StoredShard {
     parked: Vec<(String, bool)>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredShard {
+    now: Option<i64>,
+    watched_since: Option<i64>,
+    resumed_at: Option<i64>,
+    in_gap: bool,
+    rules_version: String,
+    /// Parked events as JSON, with their mark.
+    parked: Vec<(String, bool)>,
+}
+
+impl From<StoredShardV1> for StoredShard {
+    fn from(v1: StoredShardV1) -> Self {
+        StoredShard {
+            now: v1.now,
+            watched_since: v1.watched_since,
+            resumed_at: None,
+            in_gap: false,
+            rules_version: v1.rules_version,
+            parked: v1.parked,
+        }
+    }
+}
+
 /// What is stored of the shard itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardState {
     /// Stream time.
     pub now: Option<Millis>,
-    /// Since when the partition has been watched.
-    pub watched_since: Option<Millis>,
+    /// How long the partition has been watched.
+    pub watch: Watch,
     /// The rules version that the stored timers were worked out with.
     pub rules_version: String,
     /// Events that are held.
@@ -139,7 +165,9 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
     let parked = |p: &Parked| (serde_json::to_string(&p.event).unwrap_or_default(), p.contradicted);
     write(&StoredShard {
         now: state.now,
-        watched_since: state.watched_since,
+        watched_since: state.watch.since,
+        resumed_at: state.watch.resumed_at,
+        in_gap: state.watch.in_gap,
         rules_version: state.rules_version.clone(),
         parked: state.parked.iter().map(parked).collect(),
     })
@@ -147,14 +175,17 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    let stored: StoredShard = read(bytes)?;
+    let stored: StoredShard = match bytes.first() {
+        Some(1) => read::<StoredShardV1>(bytes)?.into(),
+        _ => read(bytes)?,
+    };
     let parked = |(event, contradicted): (String, bool)| {
         let event: AuthEvent<'static> = serde_json::from_str(&event).map_err(damaged)?;
         Ok(Parked { event, contradicted })
     };
     Ok(ShardState {
         now: stored.now,
-        watched_since: stored.watched_since,
+        watch: Watch { since: stored.watched_since, resumed_at: stored.resumed_at, in_gap: stored.in_gap },
         rules_version: stored.rules_version,
         parked: stored.parked.into_iter().map(parked).collect::<Result<_, SnapshotError>>()?,
     })
@@ -166,7 +197,8 @@ fn write(stored: &impl Serialize) -> Vec<u8> {
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(damaged),
+        // Subjects have had the same form in both.
+        Some((1 | &VERSION, rest)) => postcard::from_bytes(rest).map_err(damaged),
         Some((version, _)) if *version > VERSION => Err(SnapshotError::Newer(*version)),
         Some((version, _)) => Err(SnapshotError::Damaged(format!("no version {version} was ever written"))),
         None => Err(SnapshotError::Damaged("it is empty".into())),
@@ -222,7 +254,7 @@ fn store_key(key: &Key) -> StoredKey {
         }),
         days: f.days.iter().map(|d| (d.day, d.accepted, d.refused, d.first_at, d.last_at)).collect(),
         cases: key.cases.iter().map(store_case).collect(),
-        fired_to: key.fired_to,
+        fired: key.fired.iter().map(|(rule, at)| (rule.to_string(), *at)).collect(),
     }
 }
 
@@ -253,7 +285,7 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             days: stored.days.into_iter().map(day).collect(),
         },
         cases: stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?,
-        fired_to: stored.fired_to,
+        fired: stored.fired.into_iter().map(|(rule, at)| (rule.into(), at)).collect(),
     })
 }
 

@@ -114,8 +114,23 @@ pub struct Key {
     pub features: KeyFeatures,
     /// Episodes that go on.
     pub cases: Vec<OpenCase>,
-    /// Timers up to here have fired: none opens a case for the same moment twice.
-    pub fired_to: Option<Millis>,
+    /// Rules whose timers have fired for it, and up to when: none opens a case for the same moment twice.
+    pub fired: Vec<(Box<str>, Millis)>,
+}
+
+impl Key {
+    /// Up to when a rule's timers have fired.
+    pub fn fired_to(&self, rule: &str) -> Option<Millis> {
+        self.fired.iter().find(|(name, _)| **name == *rule).map(|(_, at)| *at)
+    }
+
+    /// Notes that a rule's timer fired at `at`.
+    pub fn fired(&mut self, rule: &str, at: Millis) {
+        match self.fired.iter_mut().find(|(name, _)| **name == *rule) {
+            Some((_, to)) => *to = at.max(*to),
+            None => self.fired.push((rule.into(), at)),
+        }
+    }
 }
 
 /// What a merchant's keys have shown together.
@@ -167,7 +182,7 @@ impl Subject {
             Ok(at) => Some(at),
             Err(_) if self.keys.len() >= KEYS_PER_MERCHANT => None,
             Err(at) => {
-                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new(), fired_to: None });
+                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new(), fired: Vec::new() });
                 Some(at)
             }
         }

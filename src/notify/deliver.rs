@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::mail::{DeliveryError, Transport};
 use crate::store::{Delivery, StoreError};
 use crate::time::{MINUTE, Millis, SECOND};
+use crate::wall;
 
 /// First pause after a failure; each further one is twice as long.
 pub const FIRST_PAUSE: Millis = 5 * SECOND;
@@ -217,7 +218,7 @@ impl<O: Outbox, W: Fn() -> Millis + Send + Sync + 'static> Worker<O, W> {
             Ok(detail) => Outcome::Sent(detail),
             Err(DeliveryError::Permanent(error)) => Outcome::GivenUp(error),
             Err(DeliveryError::Transient(error)) => {
-                match next_attempt(delivery.attempt, delivery.created_at, now, s.give_up_after, fastrand::f64()) {
+                match next_attempt(delivery.attempt, delivery.created_at, now, s.give_up_after, wall::random_unit()) {
                     Next::RetryAt(at) => Outcome::Retry(at, error),
                     Next::GiveUp => Outcome::GivenUp(error),
                 }

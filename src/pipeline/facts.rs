@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::takeover::foster_partition;
 use crate::pipeline::{Control, Pipeline, Role, SharedFacts, patiently, read_facts};
 use crate::source::{Batch, FactsEvent};
-use crate::store::{Store, StoreError};
+use crate::store::{DeadLetter, Store, StoreError};
 use crate::wall;
 
 /// The task that keeps the facts.
@@ -24,6 +24,8 @@ pub struct FactsTask {
     pub decoder: Arc<Decoder>,
     /// Where they go.
     pub facts: SharedFacts,
+    /// Rejected messages kept.
+    pub dead_letters: usize,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Health.
@@ -82,6 +84,7 @@ impl FactsTask {
     /// Learns a batch and stores what changed. Returns the merchants that it is about.
     async fn learn(&self, batch: &Batch) -> anyhow::Result<Vec<String>> {
         let (mut keys, mut merchants) = (BTreeSet::new(), BTreeSet::new());
+        let mut letters = Vec::new();
         let (key_rows, merchant_rows) = {
             let mut book = self.facts.write().unwrap_or_else(PoisonError::into_inner);
             let refused_before = book.refused();
@@ -94,6 +97,12 @@ impl FactsTask {
                     }
                     Ok(None) => {}
                     Err(rejected) => {
+                        letters.push(DeadLetter {
+                            place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
+                            reason: rejected.reason.as_str(),
+                            detail: rejected.detail.clone(),
+                            redacted: rejected.redacted,
+                        });
                         self.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
                         tracing::warn!(topic = %batch.topic, partition = batch.partition, offset = message.offset,
                             reason = rejected.reason.as_str(), detail = rejected.detail, "a key event cannot be read");
@@ -107,6 +116,11 @@ impl FactsTask {
                 merchants.iter().filter_map(|m| Some((m.clone(), book.merchant(m)?.clone()))).collect();
             (key_rows, merchant_rows)
         };
+        if !letters.is_empty()
+            && let Err(error) = self.store.save_dead_letters(&letters, self.dead_letters, wall::now()).await
+        {
+            tracing::warn!(%error, letters = letters.len(), "cannot keep rejected key events");
+        }
         if key_rows.is_empty() && merchant_rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -142,21 +156,30 @@ impl Pipeline {
         }
         let names: Vec<_> = self.partitions.keys().cloned().collect();
         for name in names {
-            let Some(p) = self.partitions.get_mut(&name) else { continue };
-            let absent: Vec<String> = self
-                .parts
-                .with_world(|world| merchants.iter().filter(|m| !p.shard.facts_changed(m, world)).cloned().collect());
-            if absent.is_empty() {
-                continue;
-            }
-            let id = p.id.clone();
-            let rows = patiently(&self.parts, "load subjects", async |s| s.own_subjects(&id, &absent).await).await?;
-            super::judge::insert_rows(&self.parts, p, rows)?;
-            let of = p.of;
-            let homeless =
-                absent.into_iter().filter(|m| foster_partition(m, of) == name.1 && !p.shard.contains(m)).collect();
-            self.foster_these(&name, homeless).await?;
+            self.facts_changed_in(&name, merchants).await?;
         }
         Ok(())
+    }
+
+    /// The same for one partition.
+    pub(super) async fn facts_changed_in(
+        &mut self,
+        name: &(Arc<str>, i32),
+        merchants: &[String],
+    ) -> anyhow::Result<()> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        let absent: Vec<String> = self
+            .parts
+            .with_world(|world| merchants.iter().filter(|m| !p.shard.facts_changed(m, world)).cloned().collect());
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let id = p.id.clone();
+        let rows = patiently(&self.parts, "load subjects", async |s| s.own_subjects(&id, &absent).await).await?;
+        super::judge::insert_rows(&self.parts, p, rows)?;
+        let of = p.of;
+        let homeless =
+            absent.into_iter().filter(|m| foster_partition(m, of) == name.1 && !p.shard.contains(m)).collect();
+        self.foster_these(name, homeless).await
     }
 }

@@ -242,15 +242,14 @@ pub(super) fn insert_rows(parts: &Parts, p: &mut Partition, rows: Vec<SubjectRow
         }
         let subject = snapshot::decode_subject(&row.blob, row.current_to)
             .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))?;
-        parts.with_world(|world| p.shard.insert(subject, world));
+        parts.with_world(|world| p.shard.insert(subject, row.next_due, world));
     }
     Ok(())
 }
 
 /// Old news is stored and shown, not mailed (law 9).
 fn to_case_change(parts: &Parts, change: Change, now: Millis) -> CaseChange {
-    let raised_at = change.alert.ends_at.unwrap_or(change.alert.detected_at).max(change.alert.detected_at);
-    let fresh = now - raised_at <= parts.alerts.max_age && raised_at >= parts.first_start;
+    let fresh = now - change.at <= parts.alerts.max_age && change.at >= parts.first_start;
     CaseChange { alert: change.alert, notify: fresh || parts.alerts.mail_old, foster: change.foster }
 }
 
@@ -269,6 +268,7 @@ fn report_counts(parts: &Parts, p: &mut Partition) {
         ("cases_per_key", shard.cases_dropped - shard_before.cases_dropped),
         ("keys_per_merchant", shard.keys_dropped - shard_before.keys_dropped),
         ("networks", shard.networks_forgotten - shard_before.networks_forgotten),
+        ("source_subjects", shard.sources_forgotten - shard_before.sources_forgotten),
     ] {
         if more > 0 {
             m.limits_hit.with_label_values(&[limit]).inc_by(more);

@@ -78,7 +78,7 @@ impl Partition {
     pub fn state(&self, rules_version: &str) -> ShardState {
         ShardState {
             now: self.intake.now(),
-            watched_since: self.shard.watched_since(),
+            watch: self.shard.watch(),
             rules_version: rules_version.to_owned(),
             parked: self.intake.parked().cloned().collect(),
         }

@@ -1,5 +1,6 @@
 //! Taking partitions over and letting them go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::intake::{Intake, IntakeLimits};
@@ -10,9 +11,11 @@ use crate::pipeline::{Pipeline, Role, patiently, read_facts};
 use crate::rules::RuleSet;
 use crate::source::{AssignedPartition, Assignment, Revocation};
 use crate::store::{ShardId, SubjectRow};
-use crate::time::Millis;
+use crate::time::{MINUTE, Millis};
 use crate::wall;
 
+/// How far the wall clocks of two instances may differ.
+const CLOCKS_DIFFER: Millis = 10 * MINUTE;
 /// Subjects looked at in one query when timers must be worked out anew.
 const SWEEP_PAGE: i64 = 5_000;
 
@@ -69,7 +72,7 @@ impl Pipeline {
             position,
             stored_position: lease.position,
             intake: Intake::new(intake_limits, state.now, state.parked),
-            shard: Shard::new(limits.lateness, limits.source_subjects, state.watched_since),
+            shard: Shard::new(limits.lateness, limits.source_subjects, state.watch),
             checkpoint: None,
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
@@ -81,6 +84,9 @@ impl Pipeline {
             partition.reached_end(position, now, wall::instant());
         }
         tracing::info!(shard = %id, epoch = lease.epoch, position, low = assigned.low, high = assigned.high, "took the partition over");
+        if lease.position.is_some_and(|stored| stored != position) {
+            partition.shard.note_gap();
+        }
         let name = (assigned.topic.clone(), assigned.partition);
         self.partitions.insert(name.clone(), partition);
         if self.parts.role == Role::Events {
@@ -88,9 +94,22 @@ impl Pipeline {
                 self.sweep_timers(&name).await?;
             }
             self.foster(&name, assigned.of).await?;
+            self.catch_up_with_facts(&name, lease.stored_at).await?;
         }
         // What lies before the position is read again only for its event IDs, so that duplicates of it are known.
         Ok((position - self.parts.limits.dedup_ids as i64).max(assigned.low).min(position))
+    }
+
+    /// Facts may have changed while nobody owned the partition: stored timers were worked out without them.
+    async fn catch_up_with_facts(&mut self, name: &(Arc<str>, i32), stored_at: Millis) -> anyhow::Result<()> {
+        let since = stored_at - CLOCKS_DIFFER;
+        let keys = patiently(&self.parts, "find changed facts", async |s| s.keys_changed_since(since).await).await?;
+        let merchants: BTreeSet<String> = {
+            let facts = read_facts(&self.parts.facts);
+            keys.iter().filter_map(|key| facts.key(key)?.merchant_id.clone()).collect()
+        };
+        let merchants: Vec<String> = merchants.into_iter().collect();
+        self.facts_changed_in(name, &merchants).await
     }
 
     /// Merchants that only facts know, and that no partition has seen, are watched by the partition that a hash names.
@@ -118,6 +137,20 @@ impl Pipeline {
             }
         });
         Ok(())
+    }
+
+    /// Messages are missing; where offsets begin anew, the topic was made anew.
+    pub(super) async fn on_gap(&mut self, name: &(Arc<str>, i32), from: i64, to: i64) -> anyhow::Result<()> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+        p.position = to;
+        p.shard.note_gap();
+        if to >= from {
+            return Ok(());
+        }
+        p.shard.forget_offsets();
+        let (id, epoch) = (p.id.clone(), p.epoch);
+        let reset = patiently(&self.parts, "reset offsets", async |s| s.reset_offsets(&id, epoch).await).await;
+        self.still_ours(name, reset).map(drop)
     }
 
     /// Other rules are in force: subjects in memory are looked at again, and those in the store get new timers.

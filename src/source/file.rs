@@ -28,7 +28,10 @@ impl FileSource {
         if path == Path::new("-") {
             return Ok(FileSource::new(BufReader::with_capacity(1 << 16, io::stdin()), topic, partition));
         }
-        let file = File::open(path).map_err(|error| format!("cannot open `{}`: {error}", path.display()))?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => format!("cannot open `{}`: there is no such file", path.display()),
+            _ => format!("cannot open `{}`: {error}", path.display()),
+        })?;
         Ok(FileSource::new(BufReader::with_capacity(1 << 18, file), topic, partition))
     }
 

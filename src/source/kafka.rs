@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -24,6 +24,7 @@ use self::read::refusal;
 use self::trouble::Explainer;
 use super::SourceEvent;
 use crate::config::KafkaConfig;
+use crate::wall;
 
 mod certificate;
 mod client;
@@ -143,7 +144,7 @@ pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
     let client = client_config(config, &config.group);
     let consumer = make(config, &client, Plain(Listener::new(explainer.clone())))?;
     let listener = &consumer.context().0;
-    let end = Instant::now() + CHECK;
+    let end = wall::instant() + CHECK;
     for topic in topics {
         loop {
             let result = consumer.fetch_metadata(Some(topic), Duration::from_secs(1));
@@ -167,7 +168,7 @@ pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
             }
             let reports = lock(&listener.reports);
             let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
-            if away || Instant::now() >= end {
+            if away || wall::instant() >= end {
                 return Err(reports.away(&explainer));
             }
         }

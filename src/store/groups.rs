@@ -23,6 +23,14 @@ impl Store {
         row.map_or(Ok(None), |row| row.get("due"))
     }
 
+    /// Looks at a group later: it has had its mails for now.
+    pub async fn postpone_group(&self, group_id: &str, until: Millis) -> Result<(), StoreError> {
+        let mut tx = self.pools.begin().await?;
+        let sql = "UPDATE notice_groups SET due_at = $2 WHERE id = $1 AND due_at < $2";
+        tx.execute("notice_groups", sql, values![group_id, until]).await?;
+        tx.commit().await
+    }
+
     /// Lets `plan` decide what the group's receiver is told, and stores that together with the notice. Returns the
     /// notice's name; `None` where there is none, or another instance is at it.
     ///

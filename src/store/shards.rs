@@ -14,14 +14,18 @@ impl Store {
     pub async fn acquire_shard(&self, shard: &ShardId, owner: &str, now: Millis) -> Result<ShardLease, StoreError> {
         let sql = "INSERT INTO shards (topic, partition, epoch, owner, updated_at) VALUES ($1, $2, 1, $3, $4) \
              ON CONFLICT (topic, partition) DO UPDATE \
-             SET epoch = shards.epoch + 1, owner = excluded.owner, updated_at = excluded.updated_at \
-             RETURNING epoch, position, blob";
+             SET epoch = shards.epoch + 1, owner = excluded.owner RETURNING epoch, position, blob, updated_at";
         let mut tx = self.pools.begin().await?;
         let row = tx.fetch_one("shards", sql, values![&shard.topic, shard.partition, owner, now]).await?;
         let Some(row) = row else {
             return Err(StoreError::Inconsistent { place: "shards", detail: format!("{shard} was not stored") });
         };
-        let lease = ShardLease { epoch: row.get("epoch")?, position: row.get("position")?, blob: row.get("blob")? };
+        let lease = ShardLease {
+            epoch: row.get("epoch")?,
+            position: row.get("position")?,
+            stored_at: row.get("updated_at")?,
+            blob: row.get("blob")?,
+        };
         tx.commit().await?;
         Ok(lease)
     }

@@ -65,4 +65,10 @@ impl Store {
         }
         Ok(homeless)
     }
+
+    /// Keys whose facts were stored at or after `since` (wall time).
+    pub async fn keys_changed_since(&self, since: Millis) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM key_facts WHERE updated_at >= $1 ORDER BY id";
+        self.pools.fetch("key_facts", sql, values![since]).await?.iter().map(|row| row.get("id")).collect()
+    }
 }

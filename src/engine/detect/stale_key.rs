@@ -24,12 +24,14 @@ struct StaleKey {
 }
 
 impl StaleKey {
-    /// From when the key counts as unused: its last use, or its creation as far as we have watched since.
+    /// From when the key counts as unused: its last use, or its creation, as far as we have watched since.
     fn unused_since(&self, still: &Still<'_>) -> Option<Millis> {
-        still.key.last_accepted.or_else(|| {
+        let seen = still.key.last_accepted.or_else(|| {
             let created = still.facts.and_then(|f| f.created_at)?;
-            Some(created.max(still.watched_since?))
-        })
+            Some(created.max(still.watch.since?))
+        });
+        // It may have been used while messages were missing.
+        seen.map(|at| still.watch.resumed_at.map_or(at, |resumed| at.max(resumed)))
     }
 
     /// When the key ends for other reasons than use.
@@ -64,7 +66,7 @@ impl Detector for StaleKey {
             vec![("unused_days", (self.unused_for / DAY).into()), ("never_used", never.into())];
         evidence.extend(still.key.last_accepted.map(|last| ("last_used_at", rfc3339(last).into())));
         evidence.extend(still.facts.and_then(|f| f.created_at).map(|created| ("created_at", rfc3339(created).into())));
-        evidence.extend(still.watched_since.map(|since| ("watched_since", rfc3339(since).into())));
+        evidence.extend(still.watch.since.map(|since| ("watched_since", rfc3339(since).into())));
         let since = if never { "since it was created" } else { "since its last accepted call" };
         Verdict::Sign(Box::new(Sign {
             part: String::new(),
@@ -78,5 +80,40 @@ impl Detector for StaleKey {
             source: None,
             evidence,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::detect::Watch;
+    use crate::engine::subject::KeyFeatures;
+    use crate::event::facts::KeyFacts;
+
+    const D: Millis = DAY;
+
+    /// When a key (last used, created, revoked) turns stale after ten days, watched since day 5, with a gap's end.
+    #[test]
+    fn time_that_was_not_seen_is_not_unused() {
+        for (last_accepted, created_at, revoked_at, resumed_at, want) in [
+            (Some(20 * D), None, None, None, Some(30 * D)),
+            (None, Some(20 * D), None, None, Some(30 * D)),
+            (None, Some(D), None, None, Some(15 * D)),
+            (None, None, None, None, None),
+            (Some(20 * D), None, Some(25 * D), None, None),
+            (Some(20 * D), None, Some(35 * D), None, Some(30 * D)),
+            (Some(20 * D), None, None, Some(27 * D), Some(37 * D)),
+            (Some(20 * D), None, None, Some(12 * D), Some(30 * D)),
+        ] {
+            let key = KeyFeatures { last_accepted, ..KeyFeatures::new("k") };
+            let facts = KeyFacts { created_at, revoked_at, ..KeyFacts::default() };
+            let watch = Watch { since: Some(5 * D), resumed_at, in_gap: false };
+            let still = Still { facts: Some(&facts), key: &key, watch };
+            let due = StaleKey { unused_for: 10 * D }.due(&still, false);
+            assert_eq!(
+                due, want,
+                "used {last_accepted:?}, created {created_at:?}, revoked {revoked_at:?}, gap {resumed_at:?}"
+            );
+        }
     }
 }

@@ -178,28 +178,44 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             story.after = "If others could read that system, do replace the key.";
         }
         Kind::RotatedKeyUse => {
-            let works = refused == 0 && accepted.unwrap_or(0) > 0;
-            story.lead = if works {
-                format!("Your replaced {key} is still being sent. Put the new key there before the old one stops.")
-            } else {
-                format!("Your replaced {key} is still being sent. Those calls are refused. Put the new key there.")
+            let (some, all) = (accepted.unwrap_or(0) > 0, refused == 0);
+            story.lead = match (some, all) {
+                (true, true) => format!("Your replaced {key} is still being sent. Put the new key there."),
+                (true, false) => {
+                    format!(
+                        "Your replaced {key} is still being sent. Some of those calls are refused. Put the new key there."
+                    )
+                }
+                (false, _) => {
+                    format!("Your replaced {key} is still being sent. Those calls are refused. Put the new key there.")
+                }
             };
             story.why.push("You replaced this key, and a server still sends it.".to_owned());
-            story.why.push(if works { "Its calls fail when the old key stops." } else { "Its calls fail." }.to_owned());
+            let fails = match (some, all) {
+                (true, true) => "The old key should have stopped. Its calls can fail at any time.",
+                (true, false) => "The old key should have stopped. Some of its calls fail.",
+                (false, _) => "Its calls fail.",
+            };
+            story.why.push(fails.to_owned());
             story.nothing = "There is nothing to do if that server is no longer needed.";
             story.steps = &[
                 "Find the servers named above.",
                 "Put the new key there.",
                 "Make one call and check that it is accepted.",
             ];
-            story.did = if works {
-                "We blocked nothing. Both keys work until the old one stops."
+            story.did = if some {
+                "We blocked nothing. Calls with the replaced key were still accepted."
             } else {
-                "We refuse calls with the replaced key. Your new key works."
+                "Calls with the replaced key are refused. We changed nothing else."
             };
         }
         Kind::RevokedKeyUse => {
-            story.lead = format!("Your revoked {key} is still being sent. We refuse it. Find out who sends it.");
+            let some = accepted.unwrap_or(0) > 0;
+            story.lead = if some {
+                format!("Your revoked {key} is still being sent, and calls were accepted. Find out who sends it.")
+            } else {
+                format!("Your revoked {key} is still being sent. Its calls are refused. Find out who sends it.")
+            };
             story.why.push("A revoked key should be in no server. Somebody or something still has it.".to_owned());
             story.why.extend(usual_networks);
             story.nothing = "There is nothing to do if the server is yours and is no longer needed.";
@@ -208,7 +224,11 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
                 "Put a new key there if it is your server.",
                 "Tell support if you do not know the network.",
             ];
-            story.did = "We refuse calls with the revoked key. Your other keys work as before.";
+            story.did = if some {
+                "We blocked nothing. Calls with the revoked key were still accepted."
+            } else {
+                "Calls with the revoked key are refused. Your other keys work as before."
+            };
         }
         Kind::StaleKey => {
             story.lead = match evidence.count("unused_days") {

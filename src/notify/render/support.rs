@@ -195,7 +195,7 @@ fn push_steps(alert: &Alert, out: &mut Vec<Block>) {
 fn push_commands(alert: &Alert, out: &mut Vec<Block>) {
     let mut lines = vec![format!("keywatch alerts show {}", shell_word(&alert.alert_id))];
     if let Some(key) = &alert.key_id {
-        lines.push(format!("keywatch keys diagnose {}", shell_word(key)));
+        lines.push(format!("keywatch alerts list --key {}", shell_word(key)));
     }
     out.push(Block::Commands(lines));
 }

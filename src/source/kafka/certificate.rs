@@ -1,7 +1,7 @@
 //! Finds out why a broker's certificate is refused: librdkafka says only that it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 
 use super::client::client_config;
 use crate::config::KafkaConfig;
+use crate::wall;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,8 +56,8 @@ pub(super) fn only_the_name_is_wrong(config: &KafkaConfig) -> bool {
     client.remove("group.instance.id");
     client.set("security.protocol", "ssl").set("ssl.endpoint.identification.algorithm", "none");
     let Ok(consumer) = client.create_with_context::<_, BaseConsumer<Probe>>(Probe::default()) else { return false };
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
+    let end = wall::instant() + PATIENCE;
+    while wall::instant() < end {
         let answered = consumer.fetch_metadata(Some("keywatch"), Duration::from_millis(300)).is_ok();
         while consumer.poll(Duration::from_millis(1)).is_some() {}
         let probe = consumer.context();

@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::trouble::{About, Explainer, Meaning, Troubles};
 use crate::config::KafkaConfig;
+use crate::wall;
 
 /// Locks even where another thread panicked: the data is plain.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -177,7 +178,7 @@ impl Listener {
             Meaning::Trouble(about, text) => reports.to_say.extend(reports.troubles.open(about, text)),
             Meaning::Detail(text) => reports.detail = Some(text),
             Meaning::AllAway => {
-                reports.away_since.get_or_insert_with(Instant::now);
+                reports.away_since.get_or_insert_with(wall::instant);
             }
             Meaning::Certificate => reports.certificate = !reports.troubles.has(&About::Connection),
             Meaning::OutOfRange => reports.out_of_range = true,

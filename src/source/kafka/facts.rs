@@ -18,6 +18,7 @@ use super::read::{go_on_at, pass_on_reports, take_error, tend};
 use super::trouble::Explainer;
 use crate::config::KafkaConfig;
 use crate::source::{FactsEvent, SourceEvent};
+use crate::wall;
 
 /// How long a poll waits for the first message.
 const POLL: Duration = Duration::from_millis(50);
@@ -71,17 +72,17 @@ struct Reader {
 impl Reader {
     fn run(&mut self) {
         let mut looked: Option<Instant> = None;
-        let mut chores = Instant::now();
+        let mut chores = wall::instant();
         let mut reached_end = false;
         while !self.cancel.is_cancelled() {
             let pause = if self.gather.places.is_empty() { CHORES } else { PARTITIONS };
             if looked.is_none_or(|looked| looked.elapsed() >= pause) {
                 self.look_for_partitions();
-                looked = Some(Instant::now());
+                looked = Some(wall::instant());
             }
             if chores.elapsed() >= CHORES {
                 self.tend();
-                chores = Instant::now();
+                chores = wall::instant();
             }
             self.poll();
             self.pass_on();

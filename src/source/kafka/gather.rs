@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::source::{Batch, RawMessage};
+use crate::wall;
 
 /// A batch is handed over at the latest with this many messages,
 const MESSAGES: usize = 1024;
@@ -78,7 +79,7 @@ impl Gather {
         batch.messages.push(RawMessage { offset: message.offset(), key, payload: payload_at..end });
         self.messages += 1;
         self.bytes += end - start;
-        self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(wall::instant);
         true
     }
 

@@ -23,6 +23,7 @@ use super::gather::{Gather, Place};
 use super::trouble::{About, Meaning};
 use super::{CommitHint, Patience};
 use crate::source::{AssignedPartition, Assignment, Revocation, SourceEvent};
+use crate::wall;
 
 /// How often a wait looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(20);
@@ -114,7 +115,7 @@ impl Member {
             return Vec::new();
         }
         self.drain();
-        let deadline = Instant::now() + WATERMARKS;
+        let deadline = wall::instant() + WATERMARKS;
         let known: Vec<Option<AssignedPartition>> =
             partitions.iter().map(|partition| self.watermarks(consumer, partition, deadline)).collect();
         let unknown = partitions.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(p, _)| p.clone());
@@ -174,7 +175,7 @@ impl Member {
         deadline: Instant,
     ) -> Option<AssignedPartition> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(wall::instant());
             let once = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
             match consumer.fetch_watermarks(topic, *partition, once) {
                 Ok((low, high)) => {
@@ -204,7 +205,7 @@ impl Member {
         }
         let (reply, answer) = sync_channel(1);
         let assignment = Assignment { partitions: partitions.clone(), reply };
-        let end = Instant::now() + patience;
+        let end = wall::instant() + patience;
         if self.cancel.is_cancelled() {
             return Starts::default();
         }
@@ -219,7 +220,7 @@ impl Member {
                 // Dropped: these partitions are not to be read.
                 Err(RecvTimeoutError::Disconnected) => return Starts::default(),
                 Err(RecvTimeoutError::Timeout) if self.cancel.is_cancelled() => return Starts::default(),
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= end => {
+                Err(RecvTimeoutError::Timeout) if wall::instant() >= end => {
                     self.listener.take(Meaning::Trouble(
                         About::Pipeline,
                         "the store has not said yet where reading should start; new partitions wait for it".to_owned(),
@@ -302,7 +303,7 @@ impl Member {
 
     /// Sends, waiting for room. The error is the event where there was none, and nothing where nobody reads any more.
     pub(super) fn deliver(&self, event: SourceEvent, patience: Duration) -> Result<(), Option<Box<SourceEvent>>> {
-        let end = Instant::now() + patience;
+        let end = wall::instant() + patience;
         let mut event = event;
         loop {
             match self.to.try_send(event) {
@@ -311,7 +312,7 @@ impl Member {
                     self.cancel.cancel();
                     return Err(None);
                 }
-                Err(TrySendError::Full(back)) if Instant::now() >= end => return Err(Some(Box::new(back))),
+                Err(TrySendError::Full(back)) if wall::instant() >= end => return Err(Some(Box::new(back))),
                 Err(TrySendError::Full(back)) => event = back,
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -329,7 +330,7 @@ impl Member {
             let (partitions, answer) = match held {
                 Held::Asked(partitions, answer) => (partitions, answer),
                 Held::Unknown(partitions) => {
-                    let now = Instant::now();
+                    let now = wall::instant();
                     let known: Option<Vec<_>> =
                         partitions.iter().map(|partition| self.watermarks(consumer, partition, now)).collect();
                     let Some(known) = known else {

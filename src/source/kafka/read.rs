@@ -1,7 +1,7 @@
 //! The reading loop: polls, gathers, hands over, and holds back when the pipeline is slow.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
@@ -14,6 +14,7 @@ use super::client::{Listener, Listens, lock};
 use super::group::Member;
 use super::trouble::{About, Meaning};
 use crate::source::SourceEvent;
+use crate::wall;
 
 /// How long a poll waits for the first message; also how late a cancellation may be noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ const CHORES: Duration = Duration::from_millis(500);
 /// Reads until cancelled. The consumer leaves the group when it is dropped.
 pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
     let member = consumer.context().clone();
-    let mut chores = Instant::now();
+    let mut chores = wall::instant();
     while !member.cancel.is_cancelled() {
         if chores.elapsed() >= CHORES {
             member.commit_hints(consumer);
@@ -36,7 +37,7 @@ pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
             if tend(consumer, topics, &mut |event| lock(&member.state).outbox.push_back(event)) {
                 subscribe(consumer, topics);
             }
-            chores = Instant::now();
+            chores = wall::instant();
         }
         pass_on_reports(&member.listener, &mut |event| lock(&member.state).outbox.push_back(event));
         if lock(&member.listener.reports).out_of_range {
@@ -71,7 +72,7 @@ pub(super) fn subscribe(consumer: &BaseConsumer<Member>, topics: &[String]) {
 fn hand_over(member: &Member) -> bool {
     // Where reading is paused already, there is no point in waiting.
     let patience = if lock(&member.state).paused { Duration::ZERO } else { HOLD };
-    let end = Instant::now() + patience;
+    let end = wall::instant() + patience;
     loop {
         let Some(event) = lock(&member.state).outbox.pop_front() else { return true };
         match member.to.try_send(event) {
@@ -82,7 +83,7 @@ fn hand_over(member: &Member) -> bool {
             }
             Err(TrySendError::Full(event)) => {
                 lock(&member.state).outbox.push_front(event);
-                if Instant::now() >= end || member.cancel.is_cancelled() {
+                if wall::instant() >= end || member.cancel.is_cancelled() {
                     return false;
                 }
                 std::thread::sleep(Duration::from_millis(1));

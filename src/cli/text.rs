@@ -1,0 +1,123 @@
+//! Alerts as people read them at a terminal: wrapped, plain, no colour, references never cut.
+
+use serde_json::Value;
+
+use crate::alert::Alert;
+use crate::time::rfc3339;
+use crate::wall;
+
+/// The narrowest that texts are wrapped for.
+const NARROW: usize = 40;
+
+/// How wide the output may be: `COLUMNS`, else 80.
+pub fn width() -> usize {
+    wall::env("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(80).max(NARROW)
+}
+
+/// A time as people read it, with its zone.
+pub fn minute(at: crate::time::Millis) -> String {
+    let text = rfc3339(at);
+    format!("{} {} UTC", &text[..10], &text[11..16])
+}
+
+/// One alert: a line of facts with the reference first and whole, and what it says below.
+pub fn alert(alert: &Alert, width: usize) -> String {
+    let key = alert.key_hint.as_deref().or(alert.key_id.as_deref());
+    let whom = [alert.merchant_id.as_deref(), key].into_iter().flatten().collect::<Vec<_>>().join("  ");
+    let facts = format!(
+        "{}  {}  {:8}  {:8}  {}",
+        alert.alert_id,
+        minute(alert.starts_at),
+        alert.severity.as_str(),
+        alert.state.as_str(),
+        alert.rule
+    );
+    format!("{facts}\n{}", wrap(&format!("{whom}  {}", alert.summary), width, "  "))
+}
+
+/// One alert with all that is known of it.
+pub fn alert_whole(alert: &Alert, width: usize) -> String {
+    let mut text = self::alert(alert, width);
+    text.push_str(&format!(
+        "\n\n  began     {}\n  detected  {}\n",
+        rfc3339(alert.starts_at),
+        rfc3339(alert.detected_at)
+    ));
+    if let Some(ended) = alert.ends_at {
+        text.push_str(&format!("  ended     {}\n", rfc3339(ended)));
+    }
+    if let Some(source) = &alert.source {
+        text.push_str(&format!("  source    {}, network {}\n", source.address, source.network));
+    }
+    text.push_str("\nwhy\n");
+    for reason in &alert.reasons {
+        text.push_str(&format!("{}\n", wrap(&reason.text, width, "  ")));
+    }
+    text.push_str("\nevidence\n");
+    for (name, value) in alert.evidence.as_object().into_iter().flatten() {
+        text.push_str(&format!("{}\n", wrap(&format!("{name}: {}", plain(value)), width, "  ")));
+    }
+    text.push_str("\nwhat to do\n");
+    for (i, step) in alert.runbook.iter().enumerate() {
+        let step = wrap(step, width.saturating_sub(3), "     ");
+        text.push_str(&format!("  {}. {}\n", i + 1, step.trim_start()));
+    }
+    text
+}
+
+/// A value of the evidence in words.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "not known".into(),
+        Value::Array(items) => {
+            let by = if items.iter().any(Value::is_object) { "; " } else { ", " };
+            items.iter().map(plain).collect::<Vec<_>>().join(by)
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Breaks a text between words; every line begins with `indent`. A word longer than a line stays whole.
+pub fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut lines = vec![indent.to_owned()];
+    let mut used = indent.len();
+    // Two spaces part columns: they stay where the line goes on.
+    for (i, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        let line = lines.len() - 1;
+        if used > indent.len() && used + 1 + length > width {
+            lines.push(format!("{indent}{word}"));
+            used = indent.len() + length;
+        } else {
+            let space = usize::from(i > 0 && used > indent.len());
+            lines[line].push_str(&" ".repeat(space));
+            lines[line].push_str(word);
+            used += space + length;
+        }
+    }
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_broken_between_words_and_words_never() {
+        let check = |text: &str, expected: &str| assert_eq!(wrap(text, 12, "  "), expected);
+        check("", "");
+        check("a short", "  a short");
+        check("one two three", "  one two\n  three");
+        check("m_1  kw-0123456789abcdef x", "  m_1\n  kw-0123456789abcdef\n  x");
+        check("m_1  k", "  m_1  k");
+    }
+
+    #[test]
+    fn minutes_carry_their_zone() {
+        assert_eq!(minute(1_793_577_660_000), "2026-11-02 00:01 UTC");
+    }
+}

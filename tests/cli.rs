@@ -1,0 +1,262 @@
+//! The program as its users meet it: what it prints and how it ends.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keywatch"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env("COLUMNS", "80");
+    command
+}
+
+fn finish(output: std::process::Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn keywatch(args: &[&str]) -> Ran {
+    finish(command(args).output().unwrap())
+}
+
+/// Checks how it ended, that nothing went to standard output, and what it said.
+#[track_caller]
+fn check(args: &[&str], code: i32, expected: &str) {
+    let ran = keywatch(args);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.trim_end()), (Some(code), "", expected), "{args:?}");
+}
+
+const SAMPLE: [&str; 7] = [
+    "replay",
+    "--events",
+    "sample/events.jsonl",
+    "--key-events",
+    "sample/key-events.jsonl",
+    "--set",
+    "stale-key.unused_for=10d",
+];
+
+/// A folder with a configuration whose store is `url`.
+fn config(url: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keywatch.yml");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let text = format!(
+        "source:\n  kafka:\n    brokers: localhost:9092\nrules:\n  directory: {}\nstore:\n  url: {url}\n",
+        rules.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn the_sample_has_one_alert_of_each_kind_and_none_for_the_innocent() {
+    let ran = keywatch(&SAMPLE);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let last = "6 alerts: 1 env-mismatch, 1 new-ip, 1 revoked-key-use, 1 rotated-key-use,\n1 spike, 1 stale-key\n";
+    assert!(ran.err.ends_with(last), "{}", ran.err);
+    assert!(ran.err.contains("warning: 1 line was no event: not_json\n"), "{}", ran.err);
+    assert!(!ran.out.contains("m_1163"), "the merchant with a new server in the same network is told of nothing");
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+}
+
+#[test]
+fn alerts_are_the_same_as_records_on_standard_output_and_on_any_number_of_shards() {
+    let records = |partitions: &str| {
+        let mut args = SAMPLE.to_vec();
+        args.extend(["--partitions", partitions, "--alerts-out", "-"]);
+        let ran = keywatch(&args);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "silent in a pipe");
+        ran.out
+    };
+    let one = records("1");
+    assert_eq!(one.lines().count(), 6);
+    assert!(one.lines().all(|line| line.starts_with("{\"version\":1,\"alert_id\":\"kw-")));
+    assert_eq!(one, records("5"));
+}
+
+#[test]
+fn a_narrow_terminal_never_cuts_a_reference() {
+    let ran = finish(command(&SAMPLE).env("COLUMNS", "40").output().unwrap());
+    assert_eq!(ran.out.lines().filter(|line| line.starts_with("kw-")).count(), 6);
+    let references = ran.out.lines().filter_map(|line| line.split_whitespace().next().filter(|w| w.starts_with("kw-")));
+    assert!(references.into_iter().all(|id| id.len() == 19));
+}
+
+#[test]
+fn events_come_from_standard_input_too() {
+    let mut args = SAMPLE.to_vec();
+    args[2] = "-";
+    let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let events = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample/events.jsonl")).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || stdin.write_all(&events));
+    let ran = finish(child.wait_with_output().unwrap());
+    feeder.join().unwrap().unwrap();
+    assert_eq!((ran.code, &ran.out), (Some(0), &keywatch(&SAMPLE).out));
+}
+
+#[test]
+fn mails_are_written_where_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = SAMPLE.to_vec();
+    args.extend(["--mail-out", dir.path().to_str().unwrap()]);
+    assert_eq!(keywatch(&args).code, Some(0));
+    let mails: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let text = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    assert!(mails.iter().any(|mail| text(mail).contains("To: anna@birchandloaf.example")), "the merchant is told");
+    assert!(mails.iter().any(|mail| text(mail).contains("To: support@caibo.digital")), "and so is support");
+}
+
+#[test]
+fn what_cannot_be_read_is_exit_code_3() {
+    check(&["replay", "--events", "no/such.jsonl"], 3, "error: cannot open `no/such.jsonl`: there is no such file");
+    let (dir, config) = config("sqlite:none.db");
+    let store = dir.path().join("none.db");
+    let ran = keywatch(&["alerts", "list", "--config", &config]);
+    let expected = format!(
+        "error: there is no store at `{}` yet\n\nhint: `keywatch run` makes it, or `keywatch migrate`\n",
+        store.display()
+    );
+    assert_eq!((ran.code, ran.out.as_str(), ran.err), (Some(3), "", expected));
+    assert!(!store.exists(), "a command that reads makes nothing");
+}
+
+#[test]
+fn a_store_that_is_away_is_exit_code_3() {
+    // Port 1 is nobody's.
+    let (_dir, config) = config("postgres://keywatch@127.0.0.1:1/keywatch");
+    let ran = keywatch(&["alerts", "list", "--config", &config]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""));
+    assert!(ran.err.starts_with("error: open the store (store.url): store unavailable: "), "{}", ran.err);
+}
+
+#[test]
+fn a_store_is_migrated_when_asked_and_read_afterwards() {
+    let (dir, config) = config("sqlite:some.db");
+    std::fs::write(dir.path().join("some.db"), "").unwrap();
+    let ran = keywatch(&["alerts", "list", "--config", &config]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("run `keywatch migrate`"), "{}", ran.err);
+    assert_eq!(keywatch(&["migrate", "--config", &config]).out, "done: 0001_init\n");
+    assert_eq!(keywatch(&["migrate", "--config", &config]).out, "nothing to do: the store is up to date\n");
+    assert_eq!(keywatch(&["alerts", "list", "--config", &config]).out, "no alerts\n");
+    let text = "error: no alert `kw-12`\n\nhint: `keywatch alerts list` shows the references";
+    check(&["alerts", "show", "kw-12", "--config", &config], 1, text);
+}
+
+#[test]
+fn alerts_are_listed_and_shown_from_the_store() {
+    let (dir, config) = config("sqlite:state.db");
+    let mut args = SAMPLE.to_vec();
+    let state = dir.path().join("state.db");
+    args.extend(["--save-state", state.to_str().unwrap()]);
+    assert_eq!(keywatch(&args).code, Some(0));
+    insta::assert_snapshot!(keywatch(&["alerts", "list", "--config", &config, "--firing"]).out, @r"
+    kw-efc6af83f0ad044b  2026-11-14 15:23 UTC  info      firing    stale-key
+      m_1150  caibo_test_sk_…12ac  The key has not been used for 10 days.
+    ");
+    insta::assert_snapshot!(keywatch(&["alerts", "show", "kw-be96", "--config", &config]).out, @r"
+    kw-be9637a80f2dde61  2026-11-11 09:40 UTC  warning   resolved  rotated-key-use
+      m_1108  caibo_live_sk_…c5e1  A key that has been replaced is still in use.
+
+      began     2026-11-11T09:40:00.000Z
+      detected  2026-11-11T09:40:00.000Z
+      ended     2026-11-13T15:40:00.000Z
+      source    192.0.2.61, network 192.0.2.0/24
+
+    why
+      A call with the replaced key was refused.
+
+    evidence
+      accepted: 0
+      ended: quiet
+      first_at: 2026-11-11T09:40:00.000Z
+      grace_until: 2026-11-11T09:00:00.000Z
+      last_at: 2026-11-12T15:40:00.000Z
+      refused: 6
+      replaced_at: 2026-11-10T09:00:00.000Z
+      replaced_by: key_lumen_2026
+      sample_event_ids: evt_00888, evt_00889, evt_00890, evt_00891, evt_00892
+      sources: address 192.0.2.61, calls 6, network 192.0.2.0/24, user_agent
+      lumen-invoices/0.9
+
+    what to do
+      1. Look up in the alert which servers still send the old key, by their
+         network and program.
+      2. Put the new key on each of them. You find it in the Caibo Control Panel
+         (Profile Settings, API Key).
+      3. Make one call from each and check that it is accepted.
+      4. If you do not know one of the servers, tell support@caibo.digital. Give
+         your merchant account ID and the reference of this alert.
+    ");
+    let ran = keywatch(&["alerts", "list", "--config", &config, "--merchant", "m_1042", "-o", "json"]);
+    assert!(ran.out.starts_with("{\"version\":1,") && ran.out.lines().count() == 1, "{}", ran.out);
+    let ran = keywatch(&["alerts", "show", "kw-", "--config", &config]);
+    assert!(ran.code == Some(1) && ran.err.starts_with("error: `kw-` could be kw-"), "{}", ran.err);
+    let ran = keywatch(&args);
+    assert_eq!(ran.code, Some(3), "a state that is there already is not written over");
+}
+
+#[test]
+fn what_is_not_valid_is_exit_code_1_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keywatch.yml");
+    std::fs::write(&path, "source:\n  kafka:\n    brokers: localhost:9092\nlimits:\n  latenes: 5m\n").unwrap();
+    let ran = keywatch(&["config", "check", "--config", path.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+    assert!(ran.err.starts_with(&format!("error: {}:5:3: unknown field `latenes`", path.display())), "{}", ran.err);
+    assert!(ran.err.contains("hint: did you mean `lateness`?"), "{}", ran.err);
+
+    let rule = dir.path().join("bad.yml");
+    std::fs::write(&rule, "name: bad\nkind: spikes\n").unwrap();
+    let ran = keywatch(&["rules", "check", dir.path().to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains(&format!("{}:2:7: unknown kind `spikes`", rule.display())), "{}", ran.err);
+}
+
+#[test]
+fn what_ships_is_valid() {
+    let ran = keywatch(&["config", "check", "--config", "keywatch.example.yml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 6 rules from rules\n"));
+    let ran = keywatch(&["rules", "check"]);
+    assert!(ran.code == Some(0) && ran.out.starts_with("rules: fine, 6 rules, version "), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn wrong_use_is_exit_code_2() {
+    let ran = keywatch(&["replay", "--event", "x"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert!(ran.err.contains("unexpected argument '--event'") && ran.err.contains("'--events'"), "{}", ran.err);
+    assert_eq!(keywatch(&[]).code, Some(2));
+    let set = |value: &str, expected: &str| check(&["replay", "--events", "-", "--set", value], 2, expected);
+    set(
+        "stale-key",
+        "error: --set stale-key: expected RULE.PARAM=VALUE\n\nhint: such as `--set stale-key.unused_for=30d`",
+    );
+    set(
+        "stale-kez.unused_for=10d",
+        "error: --set stale-kez.unused_for=10d: there is no rule `stale-kez`\n\nhint: did you mean `stale-key`?",
+    );
+    set(
+        "stale-key.unused_for=10",
+        "error: --set stale-key.unused_for=10: expected a duration such as `5m`, found a number\n\n\
+         hint: add a unit: `ms`, `s`, `m`, `h`, `d` or `w`",
+    );
+    let until = "error: --until `tomorrow` is no time\n\nhint: write it as 2026-11-23T08:00:00Z";
+    check(&["replay", "--events", "-", "--until", "tomorrow"], 2, until);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = command(&SAMPLE).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

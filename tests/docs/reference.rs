@@ -1,0 +1,141 @@
+//! Writes pages of `docs/reference` from the code.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+
+use keywatch::cli::Cli;
+use keywatch::engine::detect::SPECS;
+use keywatch::engine::params::ParamType;
+use keywatch::metrics::CATALOGUE;
+use keywatch::time::duration_text;
+
+const MADE: &str =
+    "<!-- Made by `KEYWATCH_WRITE=1 cargo test --test docs`: edit tests/docs/reference.rs or the code. -->\n";
+
+const RULES: &str = "\
+A rule is a YAML file in the folder that `rules.directory` names; `*.test.yml` and names that begin with a dot are left
+alone. A file has one rule, or several under `rules:`. All files are one version: it is validated whole, and adopted or
+refused whole. `keywatch rules check DIR` reports every problem with file, line and column. SIGHUP proposes the folder to
+all instances; an invalid one changes nothing.
+
+```yaml
+name: stale-key-live
+kind: stale_key
+title: Live key not used for a long time
+description: A live key that nobody needs can still be stolen.
+severity: warning
+audience: both
+match:
+  key_env: live
+  except_merchants: [m_1042]
+params:
+  unused_for: 30d
+runbook:
+  - Ask the merchant whether the key is still needed.
+  - Revoke it in the Control Panel if not.
+```
+
+| field | required | meaning |
+| --- | --- | --- |
+| `name` | yes | Unique. Lower-case letters, digits and single dashes, at most 60. With subject and start it makes an alert's reference: a renamed rule is another rule. |
+| `kind` | yes | The detector, one of those below. |
+| `title` | yes | At most 60 characters. |
+| `description` | yes | What it means, for a support agent; at most 1,000 characters. |
+| `severity` | yes | `info`, `warning`, `high` or `critical`. `high` and `critical` are told at once, others after `alerts.group_wait`. A detector may raise it by content. |
+| `audience` | yes | `merchant`, `support` or `both`: who gets the mail. |
+| `runbook` | yes | 1 to 5 steps, in order, at most 300 characters each. |
+| `params` | no | The detector's parameters, below. |
+| `match.key_env` | no | Only `live` or only `test` keys. |
+| `match.merchants` | no | Only these merchants. |
+| `match.except_merchants` | no | Never these merchants. |
+| `match.except_keys` | no | Never these keys. |
+| `status` | no | `stable` (default) or `off`. |
+| `owner`, `references` | no | For people; changes nothing. |
+
+At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
+relearning. An open alert of a rule that is removed or turned off is resolved.
+
+`keywatch replay --set RULE.PARAM=VALUE` changes a parameter for one replay.
+";
+
+/// `docs/reference/rules.md`
+pub fn rules() -> String {
+    let mut page = format!("{MADE}# Rules\n\n{RULES}\n## Kinds\n");
+    for spec in SPECS {
+        let _ = write!(page, "\n### {}\n\n{}\n\n", spec.kind.as_str(), one_line(spec.doc));
+        page.push_str("| parameter | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n");
+        for param in spec.params {
+            let (ty, default, min, max) = match param.ty {
+                ParamType::Duration { min, max, default } => {
+                    ("duration", duration_text(default), duration_text(min), duration_text(max))
+                }
+                ParamType::Count { min, max, default } => {
+                    ("count", default.to_string(), min.to_string(), max.to_string())
+                }
+                ParamType::Number { min, max, default } => {
+                    ("number", default.to_string(), min.to_string(), max.to_string())
+                }
+            };
+            let doc = one_line(param.doc);
+            let _ = writeln!(page, "| `{}` | {ty} | `{default}` | `{min}` to `{max}` | {doc} |", param.name);
+        }
+    }
+    page
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `docs/reference/metrics.md`
+pub fn metrics() -> String {
+    let mut page =
+        format!("{MADE}# Metrics\n\nServed at `http://ADDRESS/metrics` (`http.listen`), in Prometheus' text form. ");
+    page.push_str(
+        "No label can grow with traffic:\nnone names a key, a merchant, an address, a path or a user agent.\n\n",
+    );
+    page.push_str("| metric | label | meaning |\n| --- | --- | --- |\n");
+    for (name, label, help) in CATALOGUE {
+        let label = if label.is_empty() { String::new() } else { format!("`{label}`") };
+        let _ = writeln!(page, "| `{name}` | {label} | {help} |");
+    }
+    page.push_str(
+        "\nWorth an alarm of your own: `keywatch_store_up == 0` or `keywatch_source_up == 0` for five minutes; \
+         `time() -\nkeywatch_stream_time_seconds` above ten minutes while events flow; any increase of \
+         `keywatch_messages_lost_total`,\n`keywatch_limits_hit_total` or \
+         `keywatch_deliveries_total{result=\"given_up\"}`; `keywatch_outbox_pending` that only rises.\n",
+    );
+    page
+}
+
+const EXIT: &str = "\
+| exit code | meaning |
+| --- | --- |
+| 0 | Fine. Also where alerts were found. |
+| 1 | The answer is no: a file is not valid, an alert does not exist. Every problem is on standard error. |
+| 2 | Wrong use: an unknown flag, a value that is none, a `--set` that names no parameter. |
+| 3 | It could not be answered: a file cannot be read, the store is away or not migrated. |
+
+Answers go to standard output, what was done and what went wrong to standard error, the most important line last. Texts
+are wrapped for `COLUMNS`, else for 80 columns, and have no colour. For programs there is `-o json` and `--alerts-out -`.
+";
+
+/// `docs/reference/commands.md`
+pub fn commands() -> String {
+    let mut page = format!("{MADE}# Commands\n\n{EXIT}");
+    let mut top = Cli::command().term_width(100);
+    top.build();
+    describe(&mut page, &mut top, "keywatch");
+    page
+}
+
+fn describe(page: &mut String, command: &mut clap::Command, name: &str) {
+    let help = command.render_help().to_string();
+    let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let _ = write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim());
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+        let name = format!("{name} {}", sub.get_name());
+        describe(page, sub, &name);
+    }
+}
