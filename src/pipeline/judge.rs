@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, Shard};
 use crate::engine::snapshot;
-use crate::pipeline::partition::Partition;
+use crate::pipeline::partition::{AtEnd, Partition};
 use crate::pipeline::{Parts, Pipeline, QUIET_AT_END, Role, patiently, read_facts};
 use crate::source::Batch;
 use crate::store::{CaseChange, DeadLetter, Recorded, StoreError, SubjectRow};
@@ -65,11 +65,17 @@ impl Pipeline {
         if elapsed >= QUIET_AT_END && p.intake.parked().len() > 0 {
             p.intake.end_of_input(p.position, wall::now() + DAY, &mut admitted);
         }
-        if !admitted.is_empty() {
+        let believed = !admitted.is_empty();
+        if believed {
             self.judge(name, admitted).await?;
         }
         let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
-        if let (true, Some(now)) = (at_end.live, p.intake.now()) {
+        if believed {
+            // Stream time has moved since: whether the partition is live shows only now.
+            p.at_end = None;
+            p.reached_end(p.position, wall::now() - elapsed, at_end.since);
+        }
+        if let (Some(AtEnd { live: true, .. }), Some(now)) = (p.at_end, p.intake.now()) {
             self.fire_timers(name, now + elapsed, now).await?;
         }
         Ok(())

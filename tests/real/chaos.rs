@@ -1,8 +1,8 @@
 //! Laws 6 to 8: whatever is killed, frozen, or away, the alerts are those of an undisturbed run, each once; a mail comes at
 //! least once, and a repeat has the same `Message-ID`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::laws::SUMMER;
 use crate::server;
@@ -63,29 +63,43 @@ fn kill_again_and_again(ground: &Ground, kills: usize) -> (Vec<Instance>, usize,
     let mut unread = 0;
     for kill in 0..kills {
         let instance = Instance::start(ground, "a");
-        if kill % 3 != 0 {
-            let enough = numbers.below(3_000) as f64;
-            ground.until("an instance to get on", || judged(&instance) > enough);
+        match kill % 3 {
+            // At any moment, even before it owns anything.
+            0 => std::thread::sleep(Duration::from_millis(numbers.below(2_500))),
+            // Once it has got on a bit.
+            1 => {
+                let enough = numbers.below(3_000) as f64;
+                ground.until("an instance to get on", || judged(&instance) > enough);
+                std::thread::sleep(Duration::from_millis(numbers.below(1_000)));
+            }
+            // Between the mail server's word and the note of it, if there is a mail soon.
+            _ => {
+                let end = Instant::now() + Duration::from_secs(4);
+                while Instant::now() < end && !instance.log().contains("mail sent") {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
         }
-        std::thread::sleep(Duration::from_millis(numbers.below(1_500)));
-        unread += usize::from(judged(&instance) == 0.0);
+        let log = instance.log_path();
         instance.kill();
+        let log = std::fs::read_to_string(log).unwrap();
+        unread += usize::from(!log.contains("took the partition over"));
     }
-    (vec![Instance::start(ground, "a")], kills, format!("seed {seed}, {unread} kills before the first event"))
+    (vec![Instance::start(ground, "a")], kills, format!("seed {seed}, {unread} kills before it owned anything"))
 }
 
 #[test]
 fn killed_twenty_times() {
     let Some(_) = server("KEYWATCH_TEST_KAFKA") else { return };
     let chaos = Chaos::new("killed", true);
-    chaos.run("SIGKILL, static member", 50, |ground, _| kill_again_and_again(ground, 20));
+    chaos.run("SIGKILL, static member", 70, |ground, _| kill_again_and_again(ground, 20));
 }
 
 #[test]
 fn killed_without_a_name_in_the_group() {
     let Some(_) = server("KEYWATCH_TEST_KAFKA") else { return };
     let chaos = Chaos::new("killed-dynamic", false);
-    chaos.run("SIGKILL, dynamic member", 25, |ground, _| kill_again_and_again(ground, 5));
+    chaos.run("SIGKILL, dynamic member", 40, |ground, _| kill_again_and_again(ground, 5));
 }
 
 /// What a shard's owner has stored so far: offsets of positions and of subjects.
@@ -117,9 +131,9 @@ fn a_frozen_owner_writes_nothing_when_it_wakes() {
         let stored_before = stored(ground);
         other.signal("-STOP");
         frozen.signal("-CONT");
-        let mut back = Vec::new();
-        let end = std::time::Instant::now() + Duration::from_millis(1_500);
-        while std::time::Instant::now() < end {
+        let mut back = BTreeSet::new();
+        let end = Instant::now() + Duration::from_millis(1_500);
+        while Instant::now() < end {
             let now = stored(ground);
             back.extend(
                 stored_before.iter().filter(|(k, v)| now.get(*k).is_none_or(|n| n < v)).map(|(k, _)| k.clone()),
@@ -131,12 +145,8 @@ fn a_frozen_owner_writes_nothing_when_it_wakes() {
         // Whoever comes next reads what is stored.
         other.kill();
         ground.until("the sleeper to be a member again", || frozen.owned() == 4);
-        if std::env::var("KEYWATCH_TEST_LENIENT").is_err() {
-            assert_eq!(back, Vec::<String>::new(), "the sleeper wrote");
-            assert!(lost >= 1.0, "the sleeper noticed nothing");
-        } else {
-            say(&format!("went back: {} rows, epochs lost: {lost}", back.len()));
-        }
+        assert_eq!(back, BTreeSet::new(), "the sleeper wrote");
+        assert!(lost >= 1.0, "the sleeper noticed nothing");
         (vec![frozen], 1, format!("{lost} lost epochs noticed"))
     });
 }

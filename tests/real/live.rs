@@ -117,6 +117,10 @@ fn one_event_of_the_far_future_moves_nothing() {
     wrong.text = event.to_string();
     let instance = Instance::start_and_own(&ground, "a");
     ground.send(&traffic.events[..middle]);
+    ground.wait_for_all();
+    // The first events of a stream, which has no time yet, are held for a moment too.
+    let parked = || instance.metric("keywatch_events_parked_total");
+    let parked_before = parked();
     ground.send(&[wrong]);
     // It is the last one for a while, and nobody contradicts it: it is not believed all the same.
     ground.wait_for_all();
@@ -124,7 +128,7 @@ fn one_event_of_the_far_future_moves_nothing() {
     std::thread::sleep(Duration::from_secs(2));
     ground.send(&traffic.events[middle..]);
     ground.wait_for_all();
-    assert_eq!(instance.metric("keywatch_events_parked_total"), 1.0);
+    assert_eq!(parked(), parked_before + 1.0);
     let alerts = ground.assert_alerts(&expected);
     instance.stop();
     report("live: an event of 2099", alerts, None, 0, "1 parked");
@@ -147,13 +151,22 @@ fn how_long_an_alert_takes_to_the_mail_server() {
     ground.tell_facts(&facts);
     let instance = Instance::start_and_own(&ground, "a");
     ground.until("the service to be ready", || instance.is_ready());
+    let event = |n: usize, key: &str, at: i64, outcome: &str| {
+        Line {
+        merchant: format!("m_{n}"),
+        text: json!({"event_id": format!("{key}-{n}"), "ts": at, "key_id": format!("{key}_{n}"), "merchant_id": format!("m_{n}"),
+            "key_env": "live", "endpoint_env": "live", "source_ip": "203.0.113.7", "outcome": outcome})
+        .to_string(),
+    }
+    };
+    // A new topic's first event waits a second for a witness of what time it is: not what is measured here.
+    ground.send(&(0..ALERTS).map(|n| event(n, "other", wall_millis(), "ok")).collect::<Vec<_>>());
+    ground.wait_for_all();
     let mut sent_at = Vec::new();
     for n in 0..ALERTS {
         let now = wall_millis();
-        let text = json!({"event_id": format!("e{n}"), "ts": now, "key_id": format!("k_{n}"), "merchant_id": format!("m_{n}"),
-            "key_env": "live", "endpoint_env": "live", "source_ip": "203.0.113.7", "outcome": "denied", "reason": "revoked_key"});
-        ground.send(&[Line { merchant: format!("m_{n}"), text: text.to_string() }]);
-        sent_at.push(wall_millis());
+        sent_at.push(now);
+        ground.send(&[event(n, "k", now, "denied")]);
         let end = Instant::now() + Duration::from_secs(20);
         while instance.metric("keywatch_notices_total") < (2 * (n + 1)) as f64 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
@@ -174,7 +187,8 @@ fn how_long_an_alert_takes_to_the_mail_server() {
     let alerts = ground.alerts().len();
     assert_eq!((alerts, mails.0 - mails.1), (ALERTS, 2 * ALERTS));
     instance.stop();
-    let text = format!("append → SMTP accept: p50 {} ms, p99 {} ms, max {} ms", at(0.5), at(0.99), at(1.0));
+    let text =
+        format!("send → SMTP accept: p50 {} ms, p90 {} ms, p99 {} ms, max {} ms", at(0.5), at(0.9), at(0.99), at(1.0));
     say(&text);
     report("live: latency", alerts, Some(mails), 0, &text);
 }

@@ -471,7 +471,6 @@ impl<'scope> Feed<'scope> {
                     .for_each(|line| ground.send_raw(&line.merchant, line.merchant.as_bytes(), line.text.as_bytes()));
                 count.fetch_add(chunk.len(), Ordering::Relaxed);
                 if !fast.load(Ordering::Relaxed) {
-                    ground.producer.flush().unwrap();
                     std::thread::sleep(Duration::from_millis(20));
                 }
             }
@@ -525,6 +524,10 @@ impl Instance {
         let instance = Instance::start(ground, name);
         ground.until("an instance to own partitions", || instance.owned() > 0);
         instance
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     pub fn log(&self) -> String {

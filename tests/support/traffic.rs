@@ -114,8 +114,8 @@ impl Maker {
         self.key(&merchant, &live, "live", made, json!({}));
         self.key(&merchant, &test, "test", made, json!({}));
         self.days(&merchant, &live, "live", &home, 0, self.plan.days);
-        if m % 2 == 0 {
-            let days = if m % 6 == 0 { self.plan.days / 3 } else { self.plan.days };
+        if m.is_multiple_of(2) {
+            let days = if m.is_multiple_of(6) { self.plan.days / 3 } else { self.plan.days };
             self.days(&merchant, &test, "test", &home, 0, days);
         }
         let (end, start) = (self.plan.days, self.plan.start);
