@@ -197,6 +197,7 @@ impl Pipeline {
             self.tick_partition(name).await?;
             self.checkpoint_step(name).await?;
         }
+        self.begin_fostering().await?;
         self.evict();
         self.report();
         Ok(())

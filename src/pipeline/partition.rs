@@ -31,6 +31,8 @@ pub struct Partition {
     pub next_checkpoint_at: Millis,
     /// Timers of absent subjects before this time have been loaded.
     pub timers_loaded_to: Millis,
+    /// Whether it watches merchants that only facts know.
+    pub fostering: bool,
     /// Since when the partition has been at its end, if it is.
     pub at_end: Option<AtEnd>,
     /// What was last added to the metrics.

@@ -73,6 +73,7 @@ impl Pipeline {
             checkpoint: None,
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
+            fostering: false,
             at_end: None,
             reported: Default::default(),
         };
@@ -83,14 +84,31 @@ impl Pipeline {
         tracing::info!(shard = %id, epoch = lease.epoch, position, low = assigned.low, high = assigned.high, "took the partition over");
         let name = (assigned.topic.clone(), assigned.partition);
         self.partitions.insert(name.clone(), partition);
-        if self.parts.role == Role::Events {
-            if stale_timers {
-                self.sweep_timers(&name).await?;
-            }
-            self.foster(&name, assigned.of).await?;
+        if self.parts.role == Role::Events && stale_timers {
+            self.sweep_timers(&name).await?;
         }
         // What lies before the position is read again only for its event IDs, so that duplicates of it are known.
         Ok((position - self.parts.limits.dedup_ids as i64).max(assigned.low).min(position))
+    }
+
+    /// Begins to watch merchants that only facts know, once every partition here has been read to its end: until then
+    /// their traffic may be in one that is still behind.
+    pub(super) async fn begin_fostering(&mut self) -> anyhow::Result<()> {
+        if self.parts.role == Role::Refused || !self.partitions.values().all(Partition::is_caught_up) {
+            return Ok(());
+        }
+        let new: Vec<_> = self.partitions.iter().filter(|(_, p)| !p.fostering).map(|(name, _)| name.clone()).collect();
+        for name in new {
+            let Some(p) = self.partitions.get_mut(&name) else { continue };
+            p.fostering = true;
+            let (of, now) = (p.of, p.intake.now());
+            self.foster(&name, of).await?;
+            // What became due for them while the stream was being read.
+            if let Some(now) = now {
+                self.fire_timers(&name, now, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Merchants that only facts know, and that no partition has seen, are watched by the partition that a hash names.
