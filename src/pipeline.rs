@@ -194,6 +194,7 @@ impl Pipeline {
             self.tick_partition(name).await?;
             self.checkpoint_step(name).await?;
         }
+        self.begin_fostering().await?;
         self.evict();
         self.report();
         Ok(())
@@ -221,7 +222,7 @@ impl Pipeline {
             if let Some(now) = self.partitions.values().filter_map(|p| p.intake.now()).min() {
                 m.stream_time_seconds.set(now / SECOND);
             }
-            let caught_up = !self.partitions.is_empty() && self.partitions.values().all(Partition::is_caught_up);
+            let caught_up = !self.partitions.is_empty() && self.partitions.values().all(|p| p.caught_up);
             self.parts.health.caught_up(caught_up);
         }
     }

@@ -177,6 +177,9 @@ impl Pipeline {
         let id = p.id.clone();
         let rows = patiently(&self.parts, "load subjects", async |s| s.own_subjects(&id, &absent).await).await?;
         super::judge::insert_rows(&self.parts, p, rows)?;
+        if !p.fostering {
+            return Ok(());
+        }
         let of = p.of;
         let homeless =
             absent.into_iter().filter(|m| foster_partition(m, of) == name.1 && !p.shard.contains(m)).collect();

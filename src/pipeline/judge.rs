@@ -82,7 +82,7 @@ impl Pipeline {
     }
 
     /// Fires what is due by the lateness before `by`. `read` is the largest event time that was read.
-    async fn fire_timers(&mut self, name: &(Arc<str>, i32), by: Millis, read: Millis) -> anyhow::Result<()> {
+    pub(super) async fn fire_timers(&mut self, name: &(Arc<str>, i32), by: Millis, read: Millis) -> anyhow::Result<()> {
         if !self.load_timers(name, by).await? {
             return Ok(());
         }

@@ -31,8 +31,12 @@ pub struct Partition {
     pub next_checkpoint_at: Millis,
     /// Timers of absent subjects before this time have been loaded.
     pub timers_loaded_to: Millis,
+    /// Whether it watches merchants that only facts know.
+    pub fostering: bool,
     /// Since when the partition has been at its end, if it is.
     pub at_end: Option<AtEnd>,
+    /// Whether it has been at its end since it was taken over. A busy partition never stays there.
+    pub caught_up: bool,
     /// What was last added to the metrics.
     pub reported: (IntakeCounts, ShardCounts),
 }
@@ -64,14 +68,10 @@ impl Partition {
         if next_offset < self.position || self.at_end.is_some() {
             return;
         }
+        self.caught_up = true;
         let lateness = self.intake.lateness();
         let live = self.intake.now().is_some_and(|now| wall_now - now <= lateness);
         self.at_end = Some(AtEnd { since: instant, live });
-    }
-
-    /// Whether everything in the partition has been read.
-    pub fn is_caught_up(&self) -> bool {
-        self.at_end.is_some()
     }
 
     /// The shard's own state, as it is stored.

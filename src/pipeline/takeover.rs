@@ -76,7 +76,9 @@ impl Pipeline {
             checkpoint: None,
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
+            fostering: false,
             at_end: None,
+            caught_up: false,
             reported: Default::default(),
         };
         // An empty or fully read partition sends no message that would say so.
@@ -93,7 +95,6 @@ impl Pipeline {
             if stale_timers {
                 self.sweep_timers(&name).await?;
             }
-            self.foster(&name, assigned.of).await?;
             self.catch_up_with_facts(&name, lease.stored_at).await?;
         }
         // What lies before the position is read again only for its event IDs, so that duplicates of it are known.
@@ -110,6 +111,26 @@ impl Pipeline {
         };
         let merchants: Vec<String> = merchants.into_iter().collect();
         self.facts_changed_in(name, &merchants).await
+    }
+
+    /// Begins to watch merchants that only facts know, once every partition here has been read to its end: until then
+    /// their traffic may be in one that is still behind.
+    pub(super) async fn begin_fostering(&mut self) -> anyhow::Result<()> {
+        if self.parts.role == Role::Refused || !self.partitions.values().all(|p| p.caught_up) {
+            return Ok(());
+        }
+        let new: Vec<_> = self.partitions.iter().filter(|(_, p)| !p.fostering).map(|(name, _)| name.clone()).collect();
+        for name in new {
+            let Some(p) = self.partitions.get_mut(&name) else { continue };
+            p.fostering = true;
+            let (of, now) = (p.of, p.intake.now());
+            self.foster(&name, of).await?;
+            // What became due for them while the stream was being read.
+            if let Some(now) = now {
+                self.fire_timers(&name, now, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Merchants that only facts know, and that no partition has seen, are watched by the partition that a hash names.

@@ -1,0 +1,142 @@
+//! Laws 1 and 2: the same events through `replay` with any number of partitions, and through the pipeline with a
+//! database and a broker (librdkafka's mock), give the same alerts.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use keywatch::alert::Alert;
+use keywatch::config::{AlertsConfig, Limits, MailConfig, MailTransport, Secret, StoreConfig};
+use keywatch::event::facts::FactBook;
+use keywatch::health::Health;
+use keywatch::metrics::Metrics;
+use keywatch::pipeline::takeover::foster_partition;
+use keywatch::pipeline::{Parts, Pipeline, Role};
+use keywatch::replay::{Replay, Replayed, replay};
+use keywatch::source::kafka::consume;
+use keywatch::source::kafka::testing::{Mock, Producer, plain_config};
+use keywatch::store::{AlertFilter, Store};
+use keywatch::time::{HOUR, SECOND};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::traffic::{Line, Traffic};
+use crate::{QUICK, decoder, lab, made};
+
+fn text(lines: &[Line]) -> String {
+    lines.iter().map(|line| format!("{}\n", line.text)).collect()
+}
+
+async fn replayed(made: &Traffic, partitions: u32) -> Replayed {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, facts) = (folder.path().join("events.jsonl"), folder.path().join("key-events.jsonl"));
+    std::fs::write(&events, text(&made.events)).unwrap();
+    std::fs::write(&facts, text(&made.facts)).unwrap();
+    let plan = Replay {
+        events,
+        key_events: Some(facts),
+        partitions,
+        until: None,
+        save_state: None,
+        mail_out: None,
+        mail: MailConfig {
+            from: "a@example.com".into(),
+            reply_to: "a@example.com".into(),
+            support: Vec::new(),
+            operations: Vec::new(),
+            transport: MailTransport::None,
+            give_up_after: HOUR,
+        },
+        limits: Limits::default(),
+        group_wait: 30 * SECOND,
+    };
+    replay(plan, lab::rules(QUICK), &decoder()).await.unwrap()
+}
+
+fn json(alerts: &[Alert]) -> String {
+    alerts.iter().map(|alert| serde_json::to_string(alert).unwrap() + "\n").collect()
+}
+
+#[tokio::test]
+async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
+    let made = made(240, 21, 26.0);
+    let one = replayed(&made, 1).await;
+    assert!(one.messages > 150_000, "{}", one.messages);
+    assert!(one.alerts.len() > 100 && one.intake.late == 0, "{} {:?}", one.alerts.len(), one.intake);
+    for partitions in [4, 12] {
+        let more = replayed(&made, partitions).await;
+        assert_eq!(one.shards, more.shards);
+        assert!(json(&one.alerts) == json(&more.alerts), "{partitions} partitions differ");
+    }
+}
+
+#[tokio::test]
+async fn the_pipeline_finds_what_replay_finds() {
+    const PARTITIONS: i32 = 4;
+    let made = made(96, 14, 18.0);
+    assert!(made.events.len() > 20_000, "{}", made.events.len());
+    let mock = Mock::start().unwrap();
+    mock.create_topic("auth-events", PARTITIONS).unwrap();
+    let producer = Producer::connect(&mock.brokers()).unwrap();
+    for line in &made.events {
+        // Not the partition that watches the merchant for want of traffic.
+        let partition = (foster_partition(&line.merchant, PARTITIONS) + 1) % PARTITIONS;
+        producer.send("auth-events", partition, Some(line.merchant.as_bytes()), Some(line.text.as_bytes())).unwrap();
+    }
+    producer.flush().unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("state.sqlite").display());
+    let store = Store::open(&StoreConfig { url: Secret::new(url), max_connections: 2, migrate: true }).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut facts = FactBook::new(10_000);
+    for line in &made.facts {
+        facts.learn(&decoder().decode_fact(line.text.as_bytes(), None).unwrap().unwrap());
+    }
+    let mut config = plain_config(&mock.brokers(), "laws");
+    config.properties.insert("session.timeout.ms".into(), "3000".into());
+    config.properties.insert("heartbeat.interval.ms".into(), "300".into());
+    let stopping = CancellationToken::new();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let health = Arc::new(Health::default());
+    let (send, receive) = mpsc::channel(16);
+    let consuming = consume(&config, &["auth-events"], "", send, stopping.clone());
+    let parts = Parts {
+        role: Role::Events,
+        store: store.clone(),
+        instance: "laws".into(),
+        // Hardly anything stays in memory, and it is stored all the time.
+        limits: Limits { resident_subjects: 8, checkpoint_every: 50, slice_rows: 7, ..Limits::default() },
+        alerts: AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true },
+        decoder: Arc::new(decoder()),
+        facts: Arc::new(RwLock::new(facts)),
+        rules: lab::rules(QUICK),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        first_start: 0,
+        wake_dispatcher: Arc::new(Notify::new()),
+        stopping: stopping.clone(),
+    };
+    let (_control, controlled) = mpsc::channel(1);
+    let all_read = async {
+        while metrics.messages_read.get() < made.events.len() as u64 || !health.is_caught_up() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stopping.cancel();
+    };
+    let pipeline = Pipeline::new(parts, Some(consuming.hint)).run(receive, controlled);
+    let both = async { tokio::join!(pipeline, all_read) };
+    let (ended, ()) = tokio::time::timeout(Duration::from_secs(120), both).await.expect("it reads to the end");
+    ended.unwrap();
+    consuming.thread.join().unwrap();
+
+    let alerts = store.alerts(&AlertFilter::default()).await.unwrap();
+    let one = replayed(&made, 1).await;
+    let undetected = |alerts: Vec<Alert>| {
+        let mut alerts: Vec<_> = alerts.into_iter().map(|alert| Alert { detected_at: 0, ..alert }).collect();
+        alerts.sort_by(|a, b| a.alert_id.cmp(&b.alert_id));
+        alerts
+    };
+    let (live, replayed) = (undetected(alerts), undetected(one.alerts));
+    assert!(live.len() > 50, "{}", live.len());
+    crate::assert_same("live and replayed", &replayed, &live);
+}

@@ -1,0 +1,120 @@
+//! Law 13: the stored form is read back as it was, refused where it is newer, and never a panic.
+
+use std::path::PathBuf;
+
+use keywatch::engine::baseline::rates::Rates;
+use keywatch::engine::intake::Parked;
+use keywatch::engine::snapshot::*;
+use keywatch::engine::subject::Subject;
+use proptest::prelude::*;
+
+use crate::STAGE;
+use crate::lab::{Lab, START, event};
+
+fn subjects_after(events: usize) -> Vec<Subject> {
+    let mut lab = Lab::new();
+    for event in &STAGE.events[..events] {
+        lab.push(event.clone(), STAGE.world());
+    }
+    let ids: std::collections::BTreeSet<&str> = STAGE.events.iter().filter_map(|e| e.merchant_id.as_deref()).collect();
+    ids.into_iter().filter_map(|id| lab.shard.subject(id)).cloned().collect()
+}
+
+/// Without what is worked out anew: the limits of the window that is open.
+fn plain(mut subject: Subject) -> Subject {
+    for key in &mut subject.keys {
+        key.features.rates = Rates::from_parts(key.features.rates.to_parts());
+    }
+    subject
+}
+
+fn state() -> ShardState {
+    ShardState {
+        now: Some(START),
+        watched_since: Some(START),
+        rules_version: "v".into(),
+        parked: vec![Parked { event: event(START, "k", "2001:db8::1"), contradicted: true }],
+    }
+}
+
+/// A subject with every field filled.
+fn rich() -> Subject {
+    let all = subjects_after(STAGE.events.len());
+    all.into_iter()
+        .max_by_key(|s| (s.keys.iter().map(|k| k.cases.len() + k.fired.len()).sum::<usize>(), s.id.clone()))
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read(share in 0.1..1.0f64) {
+        for subject in subjects_after((share * STAGE.events.len() as f64) as usize) {
+            let bytes = encode_subject(&subject);
+            let read = decode_subject(&bytes, subject.current_to).unwrap();
+            prop_assert_eq!(&encode_subject(&read), &bytes);
+            prop_assert_eq!(read, plain(subject));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), version in any::<bool>()) {
+        if version && !bytes.is_empty() {
+            bytes[0] = VERSION;
+        }
+        let _ = (decode_subject(&bytes, 0), decode_shard(&bytes));
+    }
+
+    #[test]
+    fn no_damage_is_a_panic(at in any::<prop::sample::Index>(), with in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let mut bytes = golden("subject");
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        let _ = decode_subject(&bytes, 0);
+        bytes.truncate(cut.index(bytes.len()));
+        let _ = decode_subject(&bytes, 0);
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/snapshot/{name}.v1.bin"))
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).unwrap()
+}
+
+#[test]
+fn version_1_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject"), 42).unwrap();
+    let key = subject.keys.iter().find(|key| !key.cases.is_empty()).unwrap();
+    assert_eq!((subject.current_to, subject.foster), (42, false));
+    assert!(subject.id.starts_with("m_") && !subject.merchant.networks.entries().is_empty());
+    assert!(key.features.last_seen.is_some() && !key.features.days.is_empty());
+    assert!(subject.keys.iter().any(|key| !key.fired.is_empty()));
+    assert_eq!(decode_shard(&golden("shard")).unwrap(), state());
+}
+
+#[test]
+fn a_newer_version_is_refused_as_such_and_others_as_damage() {
+    for (first, want) in [(2, true), (255, true), (0, false)] {
+        let mut bytes = golden("subject");
+        bytes[0] = first;
+        let error = decode_subject(&bytes, 0).unwrap_err();
+        assert_eq!(error == SnapshotError::Newer(first), want, "{error}");
+        assert_eq!(decode_shard(&bytes).unwrap_err() == SnapshotError::Newer(first), want);
+    }
+    assert!(matches!(decode_subject(&[], 0), Err(SnapshotError::Damaged(_))));
+}
+
+/// Writes the golden files: only for a new version, which gets files of its own.
+#[test]
+#[ignore = "writes the files that the others read"]
+fn write_golden() {
+    std::fs::create_dir_all(path("x").parent().unwrap()).unwrap();
+    std::fs::write(path("subject"), encode_subject(&rich())).unwrap();
+    std::fs::write(path("shard"), encode_shard(&state())).unwrap();
+}
