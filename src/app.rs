@@ -128,7 +128,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         wake_delivery.clone(),
         stop_notices.clone(),
     ));
-    let upkeep = upkeep::Upkeep { store: store.clone(), metrics: metrics.clone(), health: health.clone(), deliveries };
+    let upkeep = upkeep::Upkeep {
+        store: store.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        keep: config.limits.keep,
+        deliveries,
+    };
     notices.spawn(upkeep.run(dispatcher, stop_notices.clone()));
 
     // Facts are read to their end before any event is judged.

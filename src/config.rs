@@ -121,6 +121,8 @@ pub struct Limits {
     pub checkpoint_every: Millis,
     /// Mails an hour to one receiver of one merchant. Default 20.
     pub mails_per_hour: u32,
+    /// How long ended alerts, finished notices and daily usage are kept. Default 400 days.
+    pub keep: Millis,
 }
 
 impl Default for Limits {
@@ -136,6 +138,7 @@ impl Default for Limits {
             slice_rows: 2_000,
             checkpoint_every: 30 * crate::time::SECOND,
             mails_per_hour: 20,
+            keep: 400 * crate::time::DAY,
         }
     }
 }

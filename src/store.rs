@@ -28,6 +28,7 @@ mod journal;
 mod old_news;
 mod outbox;
 mod read;
+mod retention;
 mod rules;
 mod schema;
 mod shards;

@@ -17,6 +17,8 @@ mod cases;
 mod notices;
 #[path = "store/records.rs"]
 mod records;
+#[path = "store/retention.rs"]
+mod retention;
 #[path = "store/shards.rs"]
 mod shards;
 

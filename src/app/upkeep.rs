@@ -11,10 +11,11 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::notify::deliver::{DeliveryCounts, Outbox};
 use crate::store::{Delivery, Store, StoreError};
-use crate::time::Millis;
+use crate::time::{HOUR, Millis};
 use crate::wall;
 
 const EVERY: Duration = Duration::from_secs(2);
+const FORGET_EVERY: Millis = HOUR;
 
 /// The task that keeps gauges true and tells operations of old news.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Upkeep {
     pub metrics: Arc<Metrics>,
     /// Health.
     pub health: Arc<Health>,
+    /// How long what is over is kept.
+    pub keep: Millis,
     /// What the delivery task counts.
     pub deliveries: Arc<DeliveryCounts>,
 }
@@ -33,6 +36,7 @@ impl Upkeep {
     /// Runs until cancelled.
     pub async fn run(self, dispatcher: Dispatcher, cancel: CancellationToken) {
         let mut seen = [0u64; 4];
+        let mut forget_at = wall::now();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -48,6 +52,15 @@ impl Upkeep {
             }
             if let Ok((pending, _, _)) = self.store.outbox_counts().await {
                 self.metrics.outbox_pending.set(pending);
+            }
+            let now = wall::now();
+            if now >= forget_at {
+                forget_at = now + FORGET_EVERY;
+                match self.store.forget_before(now - self.keep).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::info!(rows, "old rows forgotten (limits.keep)"),
+                    Err(error) => tracing::warn!(%error, "cannot forget old rows yet"),
+                }
             }
             // Old news is summed up once the backlog is read, so that there is one mail and not one a minute.
             if self.health.is_caught_up()

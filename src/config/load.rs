@@ -236,6 +236,7 @@ fn read_limits(mut map: MapReader<'_>) -> Limits {
         slice_rows: size(&mut map, "slice_rows", 1..=100_000, default.slice_rows),
         checkpoint_every: map.duration("checkpoint_every", 100..=10 * MINUTE).unwrap_or(default.checkpoint_every),
         mails_per_hour: map.count("mails_per_hour", 1..=10_000).map_or(default.mails_per_hour, |n| n as u32),
+        keep: map.duration("keep", 35 * DAY..=3_650 * DAY).unwrap_or(default.keep),
     };
     map.finish();
     limits
