@@ -134,7 +134,7 @@ impl OpenCase {
         }
         let observed = |evidence: &Value| evidence.get("observed").and_then(Value::as_u64).unwrap_or(0);
         let new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
-        if observed(&new) >= observed(&self.alert.evidence) {
+        if !sign.evidence.is_empty() && observed(&new) >= observed(&self.alert.evidence) {
             self.alert.evidence = new;
         }
         if worse || new_source {

@@ -134,6 +134,8 @@ pub enum Verdict {
 /// One sign of something.
 #[derive(Clone, Debug)]
 pub struct Sign {
+    /// Whether it opens a case where none is open; else it only adds to one.
+    pub opens: bool,
     /// Which part of the key it is about (network, direction); empty = the whole key.
     pub part: String,
     /// When the episode began, if this sign opens it.

@@ -203,6 +203,7 @@ impl Judged {
                     out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 }
             }
+            None if !sign.opens => {}
             None if cases.len() >= CASES_PER_KEY => self.cases_dropped += 1,
             None => {
                 let case = OpenCase::open(rule, about, sign, Some(event), now);

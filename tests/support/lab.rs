@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keywatch::alert::Alert;
-use keywatch::engine::detect::SPECS;
+use keywatch::engine::detect::{SPECS, Watch};
 use keywatch::engine::intake::{Admitted, Intake, IntakeLimits};
 use keywatch::engine::shard::{Output, Shard, World};
 use keywatch::event::facts::{Fact, FactBook, FactKind};

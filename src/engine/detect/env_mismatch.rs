@@ -37,6 +37,7 @@ impl Detector for EnvMismatch {
         };
         let ts = sight.event.ts;
         Verdict::Sign(Box::new(Sign {
+            opens: true,
             part: direction.into(),
             starts_at: ts,
             last_at: ts,

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::networks::Network;
 use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
@@ -67,8 +68,12 @@ impl Detector for NewIp {
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
         let Some(network) = sight.network else { return Verdict::Nothing };
         let (key, ts) = (sight.key, sight.event.ts);
-        if !sight.accepted() || key.networks.get(network).is_some() || sight.merchant.networks.trusts(network) {
+        if !sight.accepted() || sight.merchant.networks.trusts(network) {
             return Verdict::Nothing;
+        }
+        if let Some(seen) = key.networks.get(network) {
+            // Further calls are counted in the open case, if there is one; they do not make it last.
+            return if seen.suspect { self.sign(sight, network, seen.first_at, false) } else { Verdict::Nothing };
         }
         let Some(first_seen) = key.first_seen else { return Verdict::Nothing };
         let learned =
@@ -78,32 +83,63 @@ impl Detector for NewIp {
         if !learned || !settled {
             return Verdict::Nothing;
         }
+        self.sign(sight, network, ts, true)
+    }
+}
+
+impl NewIp {
+    fn sign(&self, sight: &Sight<'_>, network: Network, first_at: Millis, opens: bool) -> Verdict {
+        let key = sight.key;
+        if !opens {
+            // Only counted: nothing of the first sign's words changes.
+            return Verdict::Sign(Box::new(Sign {
+                opens,
+                part: part(network),
+                starts_at: first_at,
+                last_at: first_at,
+                quiet: Some(self.quiet),
+                severity: Weight::AsTheRule,
+                score: 0.0,
+                summary: String::new(),
+                reason: String::new(),
+                source: sight.source(),
+                evidence: Vec::new(),
+            }));
+        }
         let mut known: Vec<_> = key.networks.entries().iter().filter(|s| !s.suspect).collect();
         known.sort_by_key(|s| (std::cmp::Reverse(s.calls), s.network));
         let known: Vec<_> =
             known.iter().take(3).map(|s| json!({"network": s.network.to_string(), "calls": s.calls})).collect();
         Verdict::Sign(Box::new(Sign {
-            part: format!("network {network}"),
-            starts_at: ts,
-            last_at: ts,
+            opens: true,
+            part: part(network),
+            starts_at: first_at,
+            last_at: first_at,
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
             score: 0.8,
             summary: format!("The key was used from a network not seen before: {network}."),
             reason: format!(
-                "First accepted call from {network}; {} networks were known from {} calls since {}.",
-                key.networks.entries().len(),
-                key.accepted,
-                rfc3339(first_seen)
+                "First accepted call from {network}. Until then {} from {}.",
+                count(key.accepted, "call came", "calls came"),
+                count(key.networks.entries().len() as u64, "network", "networks")
             ),
             source: sight.source(),
             evidence: vec![
                 ("known", known.into()),
                 ("known_networks", key.networks.entries().len().into()),
                 ("known_calls", key.accepted.into()),
-                ("watched_since", rfc3339(first_seen).into()),
+                ("watched_since", key.first_seen.map(rfc3339).into()),
                 ("novelty", key.networks.novelty().into()),
             ],
         }))
     }
+}
+
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn part(network: Network) -> String {
+    format!("network {network}")
 }

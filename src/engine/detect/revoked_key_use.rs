@@ -38,6 +38,7 @@ impl Detector for RevokedKeyUse {
             evidence.extend(facts.revoked_reason.clone().map(|reason| ("revoked_reason", reason.into())));
         }
         Verdict::Sign(Box::new(Sign {
+            opens: true,
             part: String::new(),
             starts_at: ts,
             last_at: ts,

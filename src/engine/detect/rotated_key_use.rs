@@ -39,6 +39,7 @@ impl Detector for RotatedKeyUse {
         }
         let accepted = sight.accepted();
         Verdict::Sign(Box::new(Sign {
+            opens: true,
             part: String::new(),
             starts_at: ts,
             last_at: ts,

@@ -79,6 +79,7 @@ impl Detector for Spike {
         let Some(window) = windows.iter().find(over) else { return Verdict::Nothing };
         let length = duration_text(window.length);
         Verdict::Sign(Box::new(Sign {
+            opens: true,
             part: String::new(),
             starts_at: window.starts_at,
             last_at: window.starts_at + window.length,

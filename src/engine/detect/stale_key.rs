@@ -69,6 +69,7 @@ impl Detector for StaleKey {
         evidence.extend(still.watch.since.map(|since| ("watched_since", rfc3339(since).into())));
         let since = if never { "since it was created" } else { "since its last accepted call" };
         Verdict::Sign(Box::new(Sign {
+            opens: true,
             part: String::new(),
             starts_at: at,
             last_at: at,
