@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -103,6 +103,8 @@ pub struct Parts {
 pub struct Pipeline {
     parts: Parts,
     partitions: BTreeMap<(Arc<str>, i32), Partition>,
+    /// Partitions that a newer owner took, although the group has not taken them from this instance, and since when.
+    taken: BTreeMap<(Arc<str>, i32), Instant>,
     dead_letters: Vec<DeadLetter>,
     /// Positions that Kafka may be told, as a hint.
     hints: Option<CommitHint>,
@@ -112,13 +114,15 @@ pub struct Pipeline {
 const TICK: Duration = Duration::from_millis(200);
 /// How long a partition must be at its end before what is parked may be judged without a witness.
 const QUIET_AT_END: Millis = SECOND;
+/// How long the group may take to say that a partition with a newer owner is not this instance's any more.
+const TAKEN_FOR_GOOD: Duration = Duration::from_secs(15);
 /// Waiting for the store, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// A pipeline without partitions.
     pub fn new(parts: Parts, hints: Option<CommitHint>) -> Self {
-        Pipeline { parts, partitions: BTreeMap::new(), dead_letters: Vec::new(), hints }
+        Pipeline { parts, partitions: BTreeMap::new(), taken: BTreeMap::new(), dead_letters: Vec::new(), hints }
     }
 
     /// Runs until the source ends, which is an error unless the process is stopping. Ends with a last checkpoint.
@@ -188,6 +192,7 @@ impl Pipeline {
 
     /// Timers by elapsed time, checkpoints that are due, dead letters.
     async fn on_tick(&mut self) -> anyhow::Result<()> {
+        self.check_taken()?;
         self.save_dead_letters().await;
         let names: Vec<_> = self.partitions.keys().cloned().collect();
         for name in &names {
@@ -198,6 +203,17 @@ impl Pipeline {
         self.evict();
         self.report();
         Ok(())
+    }
+
+    /// An instance that was late to hear that a partition is not its own may take it from the rightful owner and then
+    /// let go of it: nobody would judge it. A new start takes part in the group anew, and reads on from the store.
+    fn check_taken(&self) -> anyhow::Result<()> {
+        match self.taken.iter().find(|(_, since)| since.elapsed() >= TAKEN_FOR_GOOD) {
+            Some(((topic, partition), _)) => anyhow::bail!(
+                "{topic}/{partition} was taken by another instance, but Kafka's group still gives it to this one; start again"
+            ),
+            None => Ok(()),
+        }
     }
 
     /// Memory is bounded by the limit, not by the number of keys.
@@ -222,7 +238,9 @@ impl Pipeline {
             if let Some(now) = self.partitions.values().filter_map(|p| p.intake.now()).min() {
                 m.stream_time_seconds.set(now / SECOND);
             }
-            let caught_up = !self.partitions.is_empty() && self.partitions.values().all(|p| p.caught_up);
+            let caught_up = !self.partitions.is_empty()
+                && self.taken.is_empty()
+                && self.partitions.values().all(|p| p.caught_up);
             self.parts.health.caught_up(caught_up);
         }
     }

@@ -221,6 +221,7 @@ impl Pipeline {
             Err(StoreError::EpochLost { shard, held }) => {
                 self.parts.metrics.epochs_lost.inc();
                 self.partitions.remove(name);
+                self.taken.insert(name.clone(), wall::instant());
                 tracing::warn!(shard, held, "a newer owner has taken the partition; letting go of it");
                 Ok(false)
             }

@@ -90,6 +90,7 @@ impl Pipeline {
             partition.shard.note_gap();
         }
         let name = (assigned.topic.clone(), assigned.partition);
+        self.taken.remove(&name);
         self.partitions.insert(name.clone(), partition);
         if self.parts.role == Role::Events {
             if stale_timers {
@@ -242,6 +243,7 @@ impl Pipeline {
             if !revocation.lost {
                 self.checkpoint_whole(&name).await?;
             }
+            self.taken.remove(&name);
             if self.partitions.remove(&name).is_some() {
                 tracing::info!(topic = %name.0, partition = name.1, lost = revocation.lost, "let the partition go");
             }

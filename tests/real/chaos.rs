@@ -218,3 +218,20 @@ fn the_mail_server_is_away() {
         )
     });
 }
+
+#[test]
+fn an_owner_whose_partition_was_taken_in_passing_starts_again() {
+    let Some(_) = server("KEYWATCH_TEST_KAFKA") else { return };
+    let chaos = Chaos::new("taken", false);
+    chaos.run("epoch taken in passing", 40, |ground, _| {
+        let mut instance = Instance::start_and_own(ground, "a");
+        ground.until("events", || judged(&instance) > 3_000.0);
+        // As an instance does that was frozen between Kafka's word and the store's, and lets go at once.
+        ground.sql("UPDATE shards SET epoch = epoch + 1 WHERE partition = 0");
+        ground.until("the owner to notice", || instance.metric("keywatch_epochs_lost_total") == 1.0);
+        assert!(!instance.is_ready(), "a partition that nobody judges is not ready");
+        ground.until("the owner to give up", || !instance.is_running());
+        assert!(instance.log().contains("was taken by another instance, but Kafka's group still gives it to this one"));
+        (vec![Instance::start(ground, "a")], 0, String::new())
+    });
+}
