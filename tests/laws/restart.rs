@@ -196,3 +196,23 @@ fn a_run_from_the_future_goes_on_after_a_restart() {
     assert_eq!(seen(100), Some(32));
     assert_eq!(seen(20), Some(32));
 }
+
+/// A key is used for two days, then never again, and its merchant has no other. Its timer moves on with every call,
+/// while the store knows an older one.
+#[test]
+fn a_timer_that_moved_is_found_again_though_its_subject_left_memory() {
+    use crate::lab::{START, event, lines};
+    use keywatch::time::MINUTE;
+    let mut events: Vec<_> = (0..8).map(|i| event(START + i * 6 * HOUR, "k", "203.0.113.1")).collect();
+    events.extend((0..12 * 48).map(|i| event(START + i * 30 * MINUTE + 1, "m2/busy", "203.0.113.1")));
+    events.sort_by_key(|e| e.ts);
+    let stage = Stage {
+        events,
+        facts: keywatch::event::facts::FactBook::new(10),
+        rules: crate::lab::rules(&["stale-key.unused_for=3d"]),
+    };
+    assert_eq!(lines(whole(&stage).values()), ["k 4d18:00.. info r1"]);
+    for batch in [2, 3, 4] {
+        assert_eq!(evicting(&stage, batch), whole(&stage), "batches of {batch}");
+    }
+}
