@@ -238,9 +238,8 @@ impl Pipeline {
             if let Some(now) = self.partitions.values().filter_map(|p| p.intake.now()).min() {
                 m.stream_time_seconds.set(now / SECOND);
             }
-            let caught_up = !self.partitions.is_empty()
-                && self.taken.is_empty()
-                && self.partitions.values().all(|p| p.caught_up);
+            let caught_up =
+                !self.partitions.is_empty() && self.taken.is_empty() && self.partitions.values().all(|p| p.caught_up);
             self.parts.health.caught_up(caught_up);
         }
     }
