@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::instance::Instance;
 use crate::laws::SUMMER;
 use crate::server;
-use crate::service::{Feed, Ground, Instance, Setup, plain_smtp, report, say, servers, wall_millis};
+use crate::service::{Feed, Ground, Setup, plain_smtp, report, say, servers, wall_millis};
 use crate::traffic::{Numbers, Plan, Traffic, traffic};
 
 /// A steady stream on PostgreSQL, with mail.

@@ -1,8 +1,9 @@
 //! Law 2: the same events give the same alerts, however they are spread over partitions, instances, databases and
 //! versions of the rules.
 
+use crate::instance::Instance;
 use crate::server;
-use crate::service::{Feed, Ground, Instance, Setup, report};
+use crate::service::{Feed, Ground, Setup, report};
 use crate::traffic::{Plan, Traffic, traffic};
 
 /// 2026-06-01T00:00:00Z

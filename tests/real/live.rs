@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::instance::Instance;
 use crate::laws::SUMMER;
 use crate::server;
-use crate::service::{Ground, Instance, Setup, plain_smtp, report, say, wall_millis};
+use crate::service::{Ground, Setup, plain_smtp, report, say, wall_millis};
 use crate::traffic::{Line, Plan, Traffic, traffic};
 
 const MINUTE: i64 = 60_000;

@@ -4,10 +4,11 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::instance::Instance;
 use crate::laws::SUMMER;
 use crate::secure::{sasl_ssl, smtp_with_password};
 use crate::server;
-use crate::service::{Ground, Instance, Setup, env, report, say, wall_millis};
+use crate::service::{Ground, Setup, env, report, say, wall_millis};
 use crate::traffic::{Line, Numbers};
 
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use crate::instance::Instance;
 use crate::laws::SUMMER;
 use crate::server;
-use crate::service::{Ground, Instance, Setup, env, header, report, split};
+use crate::service::{Ground, Setup, env, header, report, split};
 use crate::traffic::Line;
 
 /// Lines of `source.kafka:` for the broker's protected port.
