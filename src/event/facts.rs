@@ -1,4 +1,4 @@
-//! Facts: what key events say of keys and merchants, merged so that any order of arrival gives the same knowledge.
+//! Facts: what key events say of keys and merchants, merged so that any order of arrival gives the same dates.
 //!
 //! Every transition carries its own date, so a question "as of t" is a comparison with that date; no history of
 //! versions is needed, and a compacted topic (only the last record survives) loses nothing that we have already read.
@@ -143,7 +143,8 @@ pub struct MerchantFacts {
 /// How many changes of a merchant's status are remembered.
 pub const STATUS_CHANGES: usize = 8;
 
-/// Everything known of keys and merchants. Reading facts in any order gives the same book.
+/// Everything known of keys and merchants. Dates do not depend on the order of reading; of undated fields the newest fact
+/// counts.
 #[derive(Clone, Debug, Default)]
 pub struct FactBook {
     keys: HashMap<String, KeyFacts>,
