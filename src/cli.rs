@@ -61,6 +61,8 @@ pub enum Failure {
     Usage(String),
     /// The question could not be answered.
     Unanswered(anyhow::Error),
+    /// The same, and the log has said why.
+    Logged,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
                 Failure::No(text) => (1, text),
                 Failure::Usage(text) => (2, format!("error: {text}")),
                 Failure::Unanswered(error) => (3, format!("error: {error:#}")),
+                Failure::Logged => return ExitCode::from(3),
             };
             complain(&text);
             ExitCode::from(code)

@@ -14,6 +14,7 @@ struct Inner {
     caught_up: bool,
     store: Option<String>,
     source: Option<String>,
+    facts: Option<String>,
 }
 
 impl Health {
@@ -46,6 +47,11 @@ impl Health {
         self.lock().source = trouble;
     }
 
+    /// What is wrong with the source of facts, if anything.
+    pub fn facts_trouble(&self, trouble: Option<String>) {
+        self.lock().facts = trouble;
+    }
+
     /// Ready, or the reasons why not, one a line.
     pub fn ready(&self) -> Result<(), String> {
         let inner = self.lock().clone();
@@ -58,6 +64,7 @@ impl Health {
         }
         reasons.extend(inner.store.map(|error| format!("store: {error}")));
         reasons.extend(inner.source.map(|error| format!("source: {error}")));
+        reasons.extend(inner.facts.map(|error| format!("facts: {error}")));
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
 }

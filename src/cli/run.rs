@@ -1,5 +1,7 @@
 //! `keywatch run` and `keywatch migrate`.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -8,12 +10,16 @@ use crate::cli::check::load_config;
 use crate::cli::{ConfigArg, Failure, runtime, say};
 use crate::config::LogConfig;
 use crate::store::Store;
+use crate::wall;
 
 /// Runs the service.
 pub fn run(arg: &ConfigArg) -> Result<(), Failure> {
     let config = load_config(&arg.config)?;
     start_log(&config.log)?;
-    runtime()?.block_on(app::run(config)).inspect_err(|error| tracing::error!("{error:#}")).map_err(Failure::Unanswered)
+    runtime()?.block_on(app::run(config)).map_err(|error| {
+        tracing::error!("{error:#}");
+        Failure::Logged
+    })
 }
 
 /// Migrates the store.
@@ -40,7 +46,8 @@ fn start_log(config: &LogConfig) -> Result<(), Failure> {
     };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| Failure::Usage(format!("log.level `{}` is no level and no filter: {error}", config.level)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && wall::env("NO_COLOR").is_none_or(|no| no.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     let started = if config.json { log.json().try_init() } else { log.try_init() };
     started.map_err(|error| Failure::Unanswered(anyhow::anyhow!("start the log: {error}")))
 }

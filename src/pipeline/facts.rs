@@ -74,8 +74,14 @@ impl FactsTask {
                         let _ = ready.send(());
                     }
                 }
-                Some(FactsEvent::Trouble(what)) => tracing::warn!("{what}"),
-                Some(FactsEvent::Recovered) => tracing::info!("the source of facts answers again"),
+                Some(FactsEvent::Trouble(what)) => {
+                    tracing::warn!("{what}");
+                    self.health.facts_trouble(Some(what));
+                }
+                Some(FactsEvent::Recovered) => {
+                    tracing::info!("the source of facts answers again");
+                    self.health.facts_trouble(None);
+                }
                 Some(FactsEvent::Failed(what)) => anyhow::bail!(what),
             }
         }
