@@ -51,12 +51,14 @@ const OWNED: &[(&str, &[&str])] = &[
     ("fastrand", &["src/wall"]),
     ("hmac", &["src/event/auth"]),
     ("lettre", &["src/notify/mail"]),
+    ("maxminddb", &["src/geoip"]),
     ("memchr", &["src/event/redact", "src/source/file"]),
     ("postcard", &["src/engine/snapshot"]),
     ("prometheus", &["src/metrics"]),
     ("rdkafka", &["src/source/kafka"]),
     ("saphyr_parser", &["src/yaml"]),
     ("sqlx", &["src/store"]),
+    ("terminal_size", &["src/cli"]),
     ("tracing_subscriber", &["src/cli", "src/main"]),
 ];
 
