@@ -21,10 +21,11 @@ use crate::metrics::Metrics;
 use crate::notify::deliver::{DeliveryCounts, DeliverySettings, run_deliveries};
 use crate::notify::mail::Transport;
 use crate::pipeline::facts::FactsTask;
+use crate::pipeline::history::History;
 use crate::pipeline::{Control, Parts, Pipeline, Role};
 use crate::source::kafka;
 use crate::store::Store;
-use crate::time::Millis;
+use crate::time::{Millis, rfc3339};
 use crate::{http, wall};
 
 pub mod rulebook;
@@ -84,6 +85,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     metrics.store_up.set(1);
     let rulebook = Rulebook::open(&config.rules.directory, store.clone(), instance.clone(), metrics.clone()).await?;
     let first_start: Millis = store.set_meta_once("first_start", &wall::now().to_string()).await?.parse()?;
+    let history = History::load(&store).await.context("load what was learned from files")?;
+    if let Some(history) = history {
+        tracing::info!(learned_to = rfc3339(history.learned_to), "starts from what was learned from files");
+    }
     let server = http::listen(config.http.listen, metrics.clone(), health.clone(), stop_http.clone()).await?;
     let server = tokio::spawn(server);
 
@@ -171,6 +176,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         rules: rulebook.in_force(),
         metrics: metrics.clone(),
         health: health.clone(),
+        history,
         first_start,
         wake_dispatcher: wake_dispatcher.clone(),
         stopping: stopping.clone(),

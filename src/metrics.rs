@@ -14,6 +14,8 @@ pub struct Metrics {
     pub events_judged: IntCounter,
     /// Events seen before.
     pub events_duplicate: IntCounter,
+    /// Events that a history learned from files held already.
+    pub events_known: IntCounter,
     /// Events later than the lateness.
     pub events_late: IntCounter,
     /// Events held because they lay too far in the future.
@@ -62,6 +64,7 @@ pub const CATALOGUE: &[(&str, &str, &str)] = &[
     ("keywatch_messages_rejected_total", "reason", "Messages that were no event."),
     ("keywatch_events_judged_total", "", "Events judged by the engine."),
     ("keywatch_events_duplicate_total", "", "Events seen before."),
+    ("keywatch_events_known_total", "", "Events that the history learned by `replay --save-state` held already."),
     ("keywatch_events_late_total", "", "Events later than limits.lateness."),
     ("keywatch_events_parked_total", "", "Events held because they lay too far in the future."),
     ("keywatch_events_without_merchant_total", "", "Events without a known merchant, counted by source network only."),
@@ -111,6 +114,7 @@ impl Metrics {
             messages_rejected: counters("keywatch_messages_rejected_total", "reason")?,
             events_judged: counter("keywatch_events_judged_total")?,
             events_duplicate: counter("keywatch_events_duplicate_total")?,
+            events_known: counter("keywatch_events_known_total")?,
             events_late: counter("keywatch_events_late_total")?,
             events_parked: counter("keywatch_events_parked_total")?,
             events_without_merchant: counter("keywatch_events_without_merchant_total")?,

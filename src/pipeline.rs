@@ -27,10 +27,12 @@ use crate::wall;
 
 pub mod checkpoint;
 pub mod facts;
+pub mod history;
 pub mod judge;
 pub mod partition;
 pub mod takeover;
 
+use history::History;
 use partition::Partition;
 
 /// Everything that can happen to the pipeline.
@@ -91,6 +93,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Health.
     pub health: Arc<Health>,
+    /// What was learned from files before the first start.
+    pub history: Option<History>,
     /// When the very first start was: what lies before it is not mailed.
     pub first_start: Millis,
     /// Woken when a notice may be due.

@@ -17,12 +17,13 @@ use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
 use crate::metrics::Metrics;
 use crate::notify::mail::Transport;
+use crate::pipeline::checkpoint::stored_rows;
 use crate::pipeline::takeover::foster_partition;
 use crate::pipeline::{SharedFacts, read_facts};
 use crate::rules::RuleSet;
 use crate::source::Batch;
 use crate::source::file::FileSource;
-use crate::store::{AlertFilter, CaseChange, ShardId, Store, SubjectRow};
+use crate::store::{AlertFilter, CaseChange, HISTORY_TOPIC, ShardId, Store};
 use crate::time::{DAY, Millis};
 use crate::wall;
 
@@ -155,7 +156,7 @@ impl Run {
         };
         let mut shards = Vec::new();
         for partition in 0..plan.partitions.max(1) as i32 {
-            let id = ShardId { topic: "file".into(), partition };
+            let id = ShardId { topic: HISTORY_TOPIC.into(), partition };
             let lease = store.acquire_shard(&id, "replay", wall::now()).await?;
             anyhow::ensure!(
                 lease.position.is_none(),
@@ -315,18 +316,8 @@ impl Run {
         for (id, epoch, shard) in &mut self.shards {
             let dirty = shard.begin_checkpoint();
             for slice in dirty.chunks(self.plan.limits.slice_rows) {
-                let rows: Vec<SubjectRow> = slice
-                    .iter()
-                    .map(|at| {
-                        shard.take_dirty(*at, |subject, next_due| SubjectRow {
-                            id: subject.id.to_string(),
-                            current_to: end,
-                            next_due,
-                            blob: snapshot::encode_subject(subject),
-                        })
-                    })
-                    .collect();
-                self.store.write_slice(id, *epoch, &rows, &[], wall_now).await?;
+                let (rows, usage) = stored_rows(shard, slice, end);
+                self.store.write_slice(id, *epoch, &rows, &usage, wall_now).await?;
             }
             let state = ShardState {
                 now: self.intake.now(),

@@ -16,6 +16,7 @@ use crate::time::Millis;
 
 use db::Pools;
 
+pub use history::HISTORY_TOPIC;
 pub use journal::StoredDeadLetter;
 pub use read::{AlertFilter, OutboxView};
 pub use rules::StoredRules;
@@ -24,6 +25,7 @@ mod cases;
 mod db;
 mod facts;
 mod groups;
+mod history;
 mod journal;
 mod old_news;
 mod outbox;

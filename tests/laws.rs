@@ -10,6 +10,8 @@ mod traffic;
 mod bounds;
 #[path = "laws/clock.rs"]
 mod clock;
+#[path = "laws/history.rs"]
+mod history;
 #[path = "laws/one_engine.rs"]
 mod one_engine;
 #[path = "laws/order.rs"]

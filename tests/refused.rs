@@ -46,6 +46,7 @@ async fn start(role: Role, brokers: &str, topic: &str) -> Running {
         rules: Arc::new(compile::load(std::path::Path::new("rules"), SPECS, &[]).unwrap()),
         metrics: metrics.clone(),
         health: Arc::new(Health::default()),
+        history: None,
         first_start: 0,
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: stopping.clone(),

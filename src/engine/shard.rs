@@ -249,6 +249,18 @@ impl Shard {
         self.schedule(at, world);
     }
 
+    /// Goes on with a subject that was learned elsewhere, in this shard for want of traffic.
+    pub fn foster_known(&mut self, subject: Subject, world: World<'_>) {
+        if self.contains(&subject.id) {
+            return;
+        }
+        let at = self.add(Subject { foster: true, current_to: 0, ..subject });
+        self.mark_dirty(at);
+        self.forget_rules_that_are_gone(at, world);
+        self.learn_keys(at, world);
+        self.schedule(at, world);
+    }
+
     /// Looks again at a merchant whose facts changed. False where it is not in memory.
     pub fn facts_changed(&mut self, merchant_id: &str, world: World<'_>) -> bool {
         let Some(at) = self.find(merchant_id) else { return false };

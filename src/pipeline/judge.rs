@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, Shard};
 use crate::engine::snapshot;
+use crate::engine::subject::Subject;
 use crate::pipeline::partition::{AtEnd, Partition};
 use crate::pipeline::{Parts, Pipeline, QUIET_AT_END, Role, patiently, read_facts};
 use crate::source::Batch;
@@ -38,6 +39,9 @@ impl Pipeline {
             }
             p.position = message.offset + 1;
             match decoded {
+                Ok(event) if self.parts.history.is_some_and(|history| history.knows(event.ts)) => {
+                    self.parts.metrics.events_known.inc();
+                }
                 Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
                 Err(rejected) => {
                     self.parts.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
@@ -100,6 +104,15 @@ impl Pipeline {
                 report_counts(&self.parts, p);
             }
             return Ok(());
+        }
+        if let (Some(history), Some(first)) = (self.parts.history, admitted.iter().map(|a| a.now).min())
+            && let Some(p) = self.partitions.get_mut(name)
+            && !p.begun
+        {
+            p.begun = true;
+            if history.leaves_a_gap_before(first) {
+                p.shard.note_gap();
+            }
         }
         if !self.load_timers(name, last).await? || !self.load_subjects(name, &admitted).await? {
             return Ok(());
@@ -241,11 +254,15 @@ pub(super) fn insert_rows(parts: &Parts, p: &mut Partition, rows: Vec<SubjectRow
         if p.shard.contains(&row.id) {
             continue;
         }
-        let subject = snapshot::decode_subject(&row.blob, row.current_to)
-            .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))?;
+        let subject = decode_row(&row, p)?;
         parts.with_world(|world| p.shard.insert(subject, row.next_due, world));
     }
     Ok(())
+}
+
+pub(super) fn decode_row(row: &SubjectRow, p: &Partition) -> anyhow::Result<Subject> {
+    snapshot::decode_subject(&row.blob, row.current_to)
+        .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))
 }
 
 /// Old news is stored and shown, not mailed (law 9).

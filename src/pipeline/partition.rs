@@ -33,6 +33,8 @@ pub struct Partition {
     pub timers_loaded_to: Millis,
     /// Whether it watches merchants that only facts know.
     pub fostering: bool,
+    /// Whether anything of it has ever been judged.
+    pub begun: bool,
     /// Since when the partition has been at its end, if it is.
     pub at_end: Option<AtEnd>,
     /// Whether it has been at its end since it was taken over. A busy partition never stays there.

@@ -16,6 +16,8 @@ use crate::wall;
 
 /// How far the wall clocks of two instances may differ.
 const CLOCKS_DIFFER: Millis = 10 * MINUTE;
+/// What the name of a subject begins with that is a key without a merchant.
+const KEY_ALONE: char = '~';
 /// Subjects looked at in one query when timers must be worked out anew.
 const SWEEP_PAGE: i64 = 5_000;
 
@@ -39,7 +41,7 @@ impl Pipeline {
                 .await?;
         let state = match &lease.blob {
             Some(blob) => snapshot::decode_shard(blob).map_err(|error| anyhow::anyhow!("shard {id}: {error}"))?,
-            None => ShardState::default(),
+            None => self.parts.history.map_or_else(ShardState::default, |history| history.state()),
         };
         let position = match lease.position {
             None => assigned.low,
@@ -77,6 +79,7 @@ impl Pipeline {
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
             fostering: false,
+            begun: lease.position.is_some(),
             at_end: None,
             caught_up: false,
             reported: Default::default(),
@@ -136,10 +139,13 @@ impl Pipeline {
 
     /// Merchants that only facts know, and that no partition has seen, are watched by the partition that a hash names.
     async fn foster(&mut self, name: &(Arc<str>, i32), of: i32) -> anyhow::Result<()> {
-        let mine: Vec<String> = {
+        let mut mine: Vec<String> = {
             let facts = read_facts(&self.parts.facts);
             facts.merchants_with_keys().filter(|m| foster_partition(m, of) == name.1).map(str::to_owned).collect()
         };
+        if self.parts.history.is_some() {
+            mine.extend(self.left_by_history(name.1, of).await?);
+        }
         self.foster_these(name, mine).await
     }
 
@@ -153,12 +159,33 @@ impl Pipeline {
         let id = p.id.clone();
         let rows = patiently(&self.parts, "load subjects", async |s| s.own_subjects(&id, &homeless).await).await?;
         super::judge::insert_rows(&self.parts, p, rows)?;
+        // What a history, or another partition for want of traffic, has learned of them goes on here.
+        let strange: Vec<String> = homeless.iter().filter(|m| !p.shard.contains(m)).cloned().collect();
+        let rows = patiently(&self.parts, "load subjects", async |s| s.load_subjects(&id, &strange).await).await?;
+        for row in rows {
+            let subject = super::judge::decode_row(&row, p)?;
+            self.parts.with_world(|world| p.shard.foster_known(subject, world));
+        }
         self.parts.with_world(|world| {
-            for merchant in &homeless {
+            for merchant in homeless.iter().filter(|id| !id.starts_with(KEY_ALONE)) {
                 p.shard.foster(merchant, world);
             }
         });
         Ok(())
+    }
+
+    /// Subjects of the history that no partition has taken yet, as far as they are this one's by hash.
+    async fn left_by_history(&self, partition: i32, of: i32) -> anyhow::Result<Vec<String>> {
+        let (mut mine, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = patiently(&self.parts, "find what a history left", async |s| {
+                s.history_subjects(&after, SWEEP_PAGE).await
+            });
+            let page = page.await?;
+            let Some(last) = page.last() else { return Ok(mine) };
+            after.clone_from(last);
+            mine.extend(page.into_iter().filter(|id| foster_partition(id, of) == partition));
+        }
     }
 
     /// Messages are missing; where offsets begin anew, the topic was made anew.

@@ -1,6 +1,7 @@
 //! Laws 1 and 2: the same events through `replay` with any number of partitions, and through the pipeline with a
 //! database and a broker (librdkafka's mock), give the same alerts.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use keywatch::config::{AlertsConfig, Limits, MailConfig, MailTransport, Secret, 
 use keywatch::event::facts::FactBook;
 use keywatch::health::Health;
 use keywatch::metrics::Metrics;
+use keywatch::pipeline::history::History;
 use keywatch::pipeline::takeover::foster_partition;
 use keywatch::pipeline::{Parts, Pipeline, Role};
 use keywatch::replay::{Replay, Replayed, replay};
@@ -26,17 +28,18 @@ fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.text)).collect()
 }
 
-async fn replayed(made: &Traffic, partitions: u32) -> Replayed {
+/// Replays `events`, in `partitions` shards; what was learned is stored where `save_state` says.
+pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_state: Option<PathBuf>) -> Replayed {
     let folder = tempfile::tempdir().unwrap();
     let (events, facts) = (folder.path().join("events.jsonl"), folder.path().join("key-events.jsonl"));
-    std::fs::write(&events, text(&made.events)).unwrap();
+    std::fs::write(&events, text(lines)).unwrap();
     std::fs::write(&facts, text(&made.facts)).unwrap();
     let plan = Replay {
         events,
         key_events: Some(facts),
         partitions,
         until: None,
-        save_state: None,
+        save_state,
         mail_out: None,
         mail: MailConfig {
             from: "a@example.com".into(),
@@ -59,35 +62,35 @@ fn json(alerts: &[Alert]) -> String {
 #[tokio::test]
 async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
     let made = made(240, 21, 26.0);
-    let one = replayed(&made, 1).await;
+    let one = replayed(&made, &made.events, 1, None).await;
     assert!(one.messages > 150_000, "{}", one.messages);
     assert!(one.alerts.len() > 100 && one.intake.late == 0, "{} {:?}", one.alerts.len(), one.intake);
     for partitions in [4, 12] {
-        let more = replayed(&made, partitions).await;
+        let more = replayed(&made, &made.events, partitions, None).await;
         assert_eq!(one.shards, more.shards);
         assert!(json(&one.alerts) == json(&more.alerts), "{partitions} partitions differ");
     }
 }
 
-#[tokio::test]
-async fn the_pipeline_finds_what_replay_finds() {
+/// Lets the pipeline read `events` from a broker of its own to their end.
+pub async fn piped(
+    made: &Traffic,
+    events: &[Line],
+    store: &Store,
+    history: Option<History>,
+    alerts: AlertsConfig,
+) -> Arc<Metrics> {
     const PARTITIONS: i32 = 4;
-    let made = made(96, 14, 18.0);
-    assert!(made.events.len() > 20_000, "{}", made.events.len());
     let mock = Mock::start().unwrap();
     mock.create_topic("auth-events", PARTITIONS).unwrap();
     let producer = Producer::connect(&mock.brokers()).unwrap();
-    for line in &made.events {
+    for line in events {
         // Not the partition that watches the merchant for want of traffic.
         let partition = (foster_partition(&line.merchant, PARTITIONS) + 1) % PARTITIONS;
         producer.send("auth-events", partition, Some(line.merchant.as_bytes()), Some(line.text.as_bytes())).unwrap();
     }
     producer.flush().unwrap();
 
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("state.sqlite").display());
-    let store = Store::open(&StoreConfig { url: Secret::new(url), max_connections: 2, migrate: true }).await.unwrap();
-    store.migrate().await.unwrap();
     let mut facts = FactBook::new(10_000);
     for line in &made.facts {
         facts.learn(&decoder().decode_fact(line.text.as_bytes(), None).unwrap().unwrap());
@@ -106,19 +109,20 @@ async fn the_pipeline_finds_what_replay_finds() {
         instance: "laws".into(),
         // Hardly anything stays in memory, and it is stored all the time.
         limits: Limits { resident_subjects: 8, checkpoint_every: 50, slice_rows: 7, ..Limits::default() },
-        alerts: AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true },
+        alerts,
         decoder: Arc::new(decoder()),
         facts: Arc::new(RwLock::new(facts)),
         rules: lab::rules(QUICK),
         metrics: metrics.clone(),
         health: health.clone(),
+        history,
         first_start: 0,
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: stopping.clone(),
     };
     let (_control, controlled) = mpsc::channel(1);
     let all_read = async {
-        while metrics.messages_read.get() < made.events.len() as u64 || !health.is_caught_up() {
+        while metrics.messages_read.get() < events.len() as u64 || !health.is_caught_up() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         stopping.cancel();
@@ -128,15 +132,34 @@ async fn the_pipeline_finds_what_replay_finds() {
     let (ended, ()) = tokio::time::timeout(Duration::from_secs(120), both).await.expect("it reads to the end");
     ended.unwrap();
     consuming.thread.join().unwrap();
+    metrics
+}
 
-    let alerts = store.alerts(&AlertFilter::default()).await.unwrap();
-    let one = replayed(&made, 1).await;
-    let undetected = |alerts: Vec<Alert>| {
-        let mut alerts: Vec<_> = alerts.into_iter().map(|alert| Alert { detected_at: 0, ..alert }).collect();
-        alerts.sort_by(|a, b| a.alert_id.cmp(&b.alert_id));
-        alerts
-    };
-    let (live, replayed) = (undetected(alerts), undetected(one.alerts));
+/// An SQLite store in a folder.
+pub async fn store_in(folder: &Path) -> Store {
+    let url = format!("sqlite:{}", folder.join("state.sqlite").display());
+    let store = Store::open(&StoreConfig { url: Secret::new(url), max_connections: 2, migrate: true }).await.unwrap();
+    store.migrate().await.unwrap();
+    store
+}
+
+/// By ID, without when they were detected: that depends on how far reading had come.
+pub fn undetected(alerts: Vec<Alert>) -> Vec<Alert> {
+    let mut alerts: Vec<_> = alerts.into_iter().map(|alert| Alert { detected_at: 0, ..alert }).collect();
+    alerts.sort_by(|a, b| a.alert_id.cmp(&b.alert_id));
+    alerts
+}
+
+#[tokio::test]
+async fn the_pipeline_finds_what_replay_finds() {
+    let made = made(96, 14, 18.0);
+    assert!(made.events.len() > 20_000, "{}", made.events.len());
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_in(folder.path()).await;
+    let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
+    piped(&made, &made.events, &store, None, alerts).await;
+    let live = undetected(store.alerts(&AlertFilter::default()).await.unwrap());
+    let replayed = undetected(replayed(&made, &made.events, 1, None).await.alerts);
     assert!(live.len() > 50, "{}", live.len());
     crate::assert_same("live and replayed", &replayed, &live);
 }
