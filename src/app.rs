@@ -67,15 +67,33 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
+/// What those around a running service see of it, and how they end it.
+#[derive(Clone)]
+pub struct Outside {
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// Its health.
+    pub health: Arc<Health>,
+    /// Ends it, as a signal would.
+    pub stop: CancellationToken,
+}
+
+impl Outside {
+    /// Nothing counted, nothing known, not to stop.
+    pub fn new() -> anyhow::Result<Self> {
+        let (metrics, health) = (Arc::new(Metrics::new()?), Arc::new(Health::default()));
+        Ok(Outside { metrics, health, stop: CancellationToken::new() })
+    }
+}
+
 /// Runs the service until a signal, or until a part of it fails.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let instance = wall::instance_name();
-    let metrics = Arc::new(Metrics::new()?);
-    let health = Arc::new(Health::default());
+    let Outside { metrics, health, stop } = outside;
     let stopping = CancellationToken::new();
     let stop_notices = CancellationToken::new();
     let stop_http = CancellationToken::new();
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(stop.clone())?;
     let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let mut notices: JoinSet<()> = JoinSet::new();
     tracing::info!(instance, version = env!("CARGO_PKG_VERSION"), "keywatch starts");
@@ -155,6 +173,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tokio::select! {
             _ = when_ready => {}
             Some(ended) = tasks.join_next() => return Err(failure(ended)),
+            () = stop.cancelled() => return Ok(()),
             () = signals.stop() => {
                 tracing::info!("asked to stop while facts were being read");
                 return Ok(());
@@ -257,10 +276,11 @@ async fn watch(
     let mut look = tokio::time::interval(Duration::from_secs(2));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let Signals { terminate, interrupt, hang_up } = signals;
+        let Signals { terminate, interrupt, hang_up, stop } = signals;
         let changed = tokio::select! {
             _ = terminate.recv() => return None,
             _ = interrupt.recv() => return None,
+            () = stop.cancelled() => return None,
             Some(ended) = tasks.join_next() => return Some(failure(ended)),
             Some(ended) = notices.join_next() => {
                 return Some(failure(ended.map(|()| ("making and sending of notices", Ok(())))));
@@ -288,15 +308,17 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    stop: CancellationToken,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    fn new(stop: CancellationToken) -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("listen for signals");
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
+            stop,
         })
     }
 

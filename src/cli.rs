@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 
 pub mod alerts;
 pub mod check;
+pub mod demo;
 pub mod replay;
 pub mod run;
+pub mod term;
 pub mod text;
 
 /// keywatch watches how merchants' API keys are used, and tells the right person when one is misused or about to break.
@@ -23,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Run the service
     Run(ConfigArg),
+    /// See it work: simulated traffic through an embedded broker, nothing to install
+    Demo(demo::Args),
     /// Judge a file of events, in its own time
     Replay(replay::Args),
     /// Bring the store's tables to this version's form
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(arg) => run::run(&arg),
+        Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Config { command } => check::config(&command),

@@ -38,7 +38,7 @@ pub struct Replay {
     pub partitions: u32,
     /// Event time goes on until here after the last event.
     pub until: Option<Millis>,
-    /// Keep the state in this SQLite file.
+    /// Keep the state in this SQLite file, or in the database of a `postgres://` URL.
     pub save_state: Option<PathBuf>,
     /// Write mails into this folder.
     pub mail_out: Option<PathBuf>,
@@ -123,8 +123,7 @@ pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> any
 
 impl Run {
     async fn start(plan: Replay, rules: Arc<RuleSet>, facts: FactBook) -> anyhow::Result<Self> {
-        let url =
-            plan.save_state.as_ref().map_or("sqlite::memory:".to_owned(), |path| format!("sqlite:{}", path.display()));
+        let url = plan.save_state.as_deref().map_or("sqlite::memory:".to_owned(), state_url);
         let store = StoreConfig { url: Secret::new(url), max_connections: 1, migrate: true };
         let store = Store::open(&store).await.context("open the state")?;
         store.migrate().await?;
@@ -160,7 +159,7 @@ impl Run {
             let lease = store.acquire_shard(&id, "replay", wall::now()).await?;
             anyhow::ensure!(
                 lease.position.is_none(),
-                "the state file already holds a replay: choose a new one for --save-state"
+                "the state already holds what a replay has learned: choose a new file or database for --save-state"
             );
             shards.push((id, lease.epoch, Shard::new(limits.lateness, limits.source_subjects, Watch::default())));
         }
@@ -329,6 +328,13 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// A path names an SQLite file.
+fn state_url(state: &Path) -> String {
+    let text = state.display().to_string();
+    let is_url = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
+    if is_url { text } else { format!("sqlite:{text}") }
 }
 
 /// One event: timers of all shards first, as far as stream time has come, then the event in its own shard.

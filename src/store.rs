@@ -18,7 +18,7 @@ use db::Pools;
 
 pub use history::HISTORY_TOPIC;
 pub use journal::StoredDeadLetter;
-pub use read::{AlertFilter, OutboxView};
+pub use read::{AlertFilter, OutboxView, Told};
 pub use rules::StoredRules;
 
 mod cases;

@@ -1,5 +1,6 @@
 //! The wall clock and the process's own names: the only place that asks the machine for them.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Millis;
@@ -20,6 +21,12 @@ pub fn instant() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The folder for temporary files.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// A name for this process among several: process ID and a random part.

@@ -52,8 +52,8 @@ pub struct Args {
     /// Write the mails that would have been sent into this folder, as .eml files
     #[arg(long, value_name = "DIR")]
     mail_out: Option<PathBuf>,
-    /// Keep the learned state in this SQLite file
-    #[arg(long, value_name = "FILE")]
+    /// Keep the learned state in this SQLite file, or in the database of a postgres:// URL, for `keywatch run`
+    #[arg(long, value_name = "FILE|URL")]
     save_state: Option<PathBuf>,
     /// Also what is shadowed or suppressed
     #[arg(long)]
@@ -151,8 +151,8 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
         (replayed.shards.no_merchant, "without a merchant"),
     ];
     let also: String =
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", thousands(*n))).collect();
-    let (lines, judged) = (thousands(replayed.messages), thousands(replayed.shards.judged));
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", text::thousands(*n))).collect();
+    let (lines, judged) = (text::thousands(replayed.messages), text::thousands(replayed.shards.judged));
     complain(&text::wrap(&format!("{lines} lines in {seconds:.1} s: {judged} judged{also}"), width, ""));
     if let Some(directory) = &args.mail_out {
         complain(&format!("{} mails in {}", replayed.mails, directory.display()));
@@ -169,17 +169,4 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     };
     // A number stays with its rule.
     complain(&text::wrap(&total, width, "").replace('\u{a0}', " "));
-}
-
-/// A number with commas between thousands.
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

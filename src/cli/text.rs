@@ -3,16 +3,8 @@
 use serde_json::Value;
 
 use crate::alert::Alert;
+pub use crate::cli::term::width;
 use crate::time::rfc3339;
-use crate::wall;
-
-/// The narrowest that texts are wrapped for.
-const NARROW: usize = 40;
-
-/// How wide the output may be: `COLUMNS`, else 80.
-pub fn width() -> usize {
-    wall::env("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(80).max(NARROW)
-}
 
 /// A time as people read it, with its zone.
 pub fn minute(at: crate::time::Millis) -> String {
@@ -100,6 +92,19 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
         }
     }
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// A number with commas between thousands.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::db::{Row, Value, values};
 use super::{Store, StoreError, UsageRow};
-use crate::alert::{Alert, State};
+use crate::alert::{Alert, Receiver, State};
 use crate::notify::Mail;
 use crate::time::Millis;
 
@@ -45,7 +45,42 @@ pub struct OutboxView {
     pub last_error: Option<String>,
 }
 
+/// That a receiver was told of an alert for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Who.
+    pub receiver: Receiver,
+    /// Addresses.
+    pub to: Vec<String>,
+    /// Subject line.
+    pub subject: String,
+    /// `Message-ID` without the brackets.
+    pub message_id: String,
+    /// When it was delivered (wall time).
+    pub sent_at: Option<Millis>,
+}
+
 impl Store {
+    /// Who was told of an alert first, by which mail.
+    pub async fn told_of(&self, alert_id: &str) -> Result<Vec<Told>, StoreError> {
+        let sql = "SELECT t.receiver, o.mail, o.status, o.finished_at FROM told t \
+             JOIN outbox o ON o.notice_id = t.first_notice WHERE t.alert_id = $1 ORDER BY t.receiver";
+        let mut told = Vec::new();
+        for row in &self.pools.fetch("told", sql, values![alert_id]).await? {
+            let (mail, receiver, status): (Mail, String, String) =
+                (row.get_json("mail")?, row.get("receiver")?, row.get("status")?);
+            told.push(Told {
+                receiver: Receiver::from_word(&receiver)
+                    .ok_or_else(|| row.unreadable("receiver", &"no such receiver"))?,
+                to: mail.to,
+                subject: mail.subject,
+                message_id: mail.message_id,
+                sent_at: row.get::<Option<i64>>("finished_at")?.filter(|_| status == "sent"),
+            });
+        }
+        Ok(told)
+    }
+
     /// Alerts ordered by `detected_at` and ID.
     pub async fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Alert>, StoreError> {
         let mut sql = String::from("SELECT record, subject FROM cases WHERE 1 = 1");
