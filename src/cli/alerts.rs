@@ -75,7 +75,14 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
             Ok(())
         }
         AlertsCommand::Show { id, config, output } => {
-            let found = ask(config, async |store| Ok(store.alerts_with_prefix(id).await?))?;
+            let (found, told) = ask(config, async |store| {
+                let found = store.alerts_with_prefix(id).await?;
+                let told = match found.as_slice() {
+                    [alert] => store.told_of(&alert.alert_id).await?,
+                    _ => Vec::new(),
+                };
+                Ok((found, told))
+            })?;
             match (found.as_slice(), output) {
                 ([], _) => Err(Failure::No(format!(
                     "error: no alert `{id}`\n\nhint: `keywatch alerts list` shows the references"
@@ -86,6 +93,7 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
                 }
                 ([alert], Output::Text) => {
                     say(&text::alert_whole(alert, text::width()));
+                    say(&text::told(&told, text::width()));
                     Ok(())
                 }
                 (several, _) => {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::alert::Alert;
 pub use crate::cli::term::width;
+use crate::store::Told;
 use crate::time::rfc3339;
 
 /// A time as people read it, with its zone.
@@ -53,6 +54,20 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
     for (i, step) in alert.runbook.iter().enumerate() {
         let step = wrap(step, width.saturating_sub(3), "     ");
         text.push_str(&format!("  {}. {}\n", i + 1, step.trim_start()));
+    }
+    text
+}
+
+/// Who was told of an alert first, and by which mail.
+pub fn told(told: &[Told], width: usize) -> String {
+    let mut text = String::from("\nwho was told\n");
+    if told.is_empty() {
+        text.push_str("  nobody yet\n");
+    }
+    for one in told {
+        let when = one.sent_at.map_or_else(|| "not delivered yet".into(), |at| format!("mailed {}", minute(at)));
+        let line = format!("{}: {when}, to {}: {}", one.receiver.as_str(), one.to.join(", "), one.subject);
+        text.push_str(&format!("{}\n", wrap(&line, width, "  ")));
     }
     text
 }
