@@ -59,8 +59,8 @@ fn the_sample_is_what_its_maker_makes() {
 #[test]
 fn the_readme_shows_what_its_command_prints() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, command) = readme.split_once("cargo run --release -- ").unwrap();
-    let command = command.split("\n```").next().unwrap().replace("\\\n", " ");
+    let (_, command) = readme.split_once("cargo run --release -- replay").unwrap();
+    let command = format!("replay{}", command.split("\n```").next().unwrap().replace("\\\n", " "));
     let args: Vec<&str> = command.split_whitespace().collect();
     let (stdout, stderr) = keywatch(&args);
     // How long it took differs.
