@@ -49,7 +49,11 @@ impl Pipeline {
                 tracing::error!(shard = %id, stored, end = assigned.high,
                     "the stored position lies beyond the partition's end: the topic was made anew; reading it from its start");
                 let epoch = lease.epoch;
-                patiently(&self.parts, "reset offsets", async |s| s.reset_offsets(&id, epoch).await).await?;
+                let reset = patiently(&self.parts, "reset offsets", async |s| s.reset_offsets(&id, epoch).await).await;
+                // A newer owner took it meanwhile: what comes of it is passed over.
+                if !self.still_ours(&(assigned.topic.clone(), assigned.partition), reset)? {
+                    return Ok(assigned.high);
+                }
                 assigned.low
             }
             Some(stored) if stored < assigned.low => {
