@@ -10,6 +10,7 @@ pub mod check;
 pub mod demo;
 pub mod replay;
 pub mod run;
+pub mod simulate;
 pub mod term;
 pub mod text;
 
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Args),
     /// Judge a file of events, in its own time
     Replay(replay::Args),
+    /// Write labelled traffic into files
+    Simulate(simulate::Args),
     /// Bring the store's tables to this version's form
     Migrate(ConfigArg),
     /// Look at the configuration
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Run(arg) => run::run(&arg),
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Config { command } => check::config(&command),
         Command::Rules { command } => check::rules(&command),

@@ -1,10 +1,11 @@
 //! What was planted against what was found. Pure: labels and alerts in, rows out.
 
 use crate::alert::Alert;
-use crate::time::{HOUR, MINUTE, Millis};
+use crate::time::{HOUR, Millis};
 
-/// An alert may begin this long before the incident does: windows are counted from their start.
-const EARLY: Millis = 10 * MINUTE;
+/// An alert may begin this long before the incident does: it names the beginning of the window that it counted, and
+/// windows are up to an hour long.
+const EARLY: Millis = HOUR;
 /// And this long after it has ended.
 const LATE: Millis = HOUR;
 
@@ -84,6 +85,7 @@ fn is_about(alert: &Alert, planted: &Planted) -> bool {
 mod tests {
     use super::*;
     use crate::alert::{Audience, Kind, Severity, State};
+    use crate::time::MINUTE;
 
     fn alert(kind: Kind, key: &str, starts_at: Millis) -> Alert {
         Alert {

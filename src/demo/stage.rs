@@ -21,11 +21,11 @@ const JUMP: Millis = 6 * HOUR;
 const PLANTED: &[(Kind, i64)] = &[
     (Kind::RevokedKeyUse, 6),
     (Kind::NewIp, 14),
-    (Kind::EnvMismatchTestAtLive, 24),
+    (Kind::TestKeyAtLive, 24),
     (Kind::StaleKey, 33),
     (Kind::Spike, 42),
     (Kind::RotatedKeyUse, 60),
-    (Kind::EnvMismatchLiveAtTest, 72),
+    (Kind::LiveKeyAtTest, 72),
 ];
 
 /// The traffic, ready to be learned and played.
@@ -54,6 +54,7 @@ pub fn set(plan: &Plan, decoder: &Decoder) -> anyhow::Result<Stage> {
         days: days as u32,
         starts_at: BEGINS,
         incidents: Incidents::Listed(planted.collect()),
+        unused_for: UNUSED_DAYS * DAY,
     };
     let in_folder = |name: &str| plan.directory.join(name);
     let open =
@@ -76,8 +77,8 @@ pub fn set(plan: &Plan, decoder: &Decoder) -> anyhow::Result<Stage> {
         .incidents
         .into_iter()
         .map(|label| Planted {
-            kind: label.kind.as_str().to_owned(),
-            also: label.also.iter().map(|kind| kind.as_str().to_owned()).collect(),
+            kind: label.kind,
+            also: label.also.iter().map(|kind| (*kind).to_owned()).collect(),
             merchant_id: label.merchant_id,
             key_id: label.key_id,
             starts_at: label.starts_at,
