@@ -156,7 +156,10 @@ impl Screen {
             }
             Progress::Started => {
                 self.done("started", "the service: an embedded broker, SQLite, mails as files");
-                say(&format!("{:<11}{} of traffic at {} times its pace", "playing", span(self.live_for), self.speed));
+                let what = format!("{} of traffic at {} times its pace", span(self.live_for), self.speed);
+                for (n, line) in text::wrap(&what, self.width - 11, "").lines().enumerate() {
+                    say(&format!("{:<11}{line}", if n == 0 { "playing" } else { "" }));
+                }
                 say("");
             }
             Progress::Playing(status) => self.status(status),
@@ -175,8 +178,10 @@ impl Screen {
             self.step = wall::instant();
         }
         let room = self.width.saturating_sub(11 + 8);
-        let line = format!("{word:<11}{what:<room$} {took:>6}");
-        say(line.trim_end());
+        for (n, line) in text::wrap(what, room, "").lines().enumerate() {
+            let (word, took) = if n == 0 { (word, took.as_str()) } else { ("", "") };
+            say(format!("{word:<11}{line:<room$} {took:>6}").trim_end());
+        }
     }
 
     fn status(&mut self, status: Status) {
@@ -241,25 +246,7 @@ fn show(plan: &Plan, report: &Report, screen: &Screen) {
     say("");
     say(&ink.paint(Style::Bold, "What was planted, and what was found"));
     say("");
-    let room = width.saturating_sub(2 + 7 + 11 + 17).clamp(20, 44);
-    say(&ink.paint(Style::Dim, &format!("  {:<room$} {:<6} {:<10} {}", "planted", "at", "found", "mailed to")));
-    for row in &report.score.rows {
-        let told = told_of(report, row);
-        let (word, style) = match row.found_after() {
-            None => ("not found".to_owned(), Style::Red),
-            Some(after) if after < MINUTE => ("at once".to_owned(), Style::Green),
-            Some(after) => (format!("in {}", span(after)), Style::Green),
-        };
-        let lines = text::wrap(&row.planted.what, room, "");
-        for (n, line) in lines.lines().enumerate() {
-            let rest = if n > 0 {
-                String::new()
-            } else {
-                format!(" {:<6} {} {told}", clock(row.planted.starts_at), ink.paint(style, &format!("{word:<10}")))
-            };
-            say(format!("  {line:<room$}{rest}").trim_end());
-        }
-    }
+    table(report, screen);
     extra(report, screen);
 
     say("");
@@ -307,6 +294,37 @@ fn show(plan: &Plan, report: &Report, screen: &Screen) {
         span(seconds as Millis * SECOND),
     );
     say(&ink.paint(Style::Bold, &text::wrap(&last, width, "")));
+}
+
+/// The columns beside what was planted: times, words, receivers.
+const COLUMNS: usize = 2 + 1 + 6 + 1 + 10 + 1 + 17;
+
+/// A line for each planted incident; on a narrow terminal two.
+fn table(report: &Report, screen: &Screen) {
+    let (ink, width) = (screen.ink, screen.width);
+    let is_narrow = width < COLUMNS + 24;
+    let room = if is_narrow { width - 2 } else { (width - COLUMNS).min(44) };
+    if !is_narrow {
+        say(&ink.paint(Style::Dim, &format!("  {:<room$} {:<6} {:<10} mailed to", "planted", "at", "found")));
+    }
+    for row in &report.score.rows {
+        let (word, style) = match row.found_after() {
+            None => ("not found".to_owned(), Style::Red),
+            Some(after) if after < MINUTE => ("at once".to_owned(), Style::Green),
+            Some(after) => (format!("in {}", span(after)), Style::Green),
+        };
+        let found = ink.paint(style, &format!("{word:<10}"));
+        let rest = format!("{:<6} {found} {}", clock(row.planted.starts_at), told_of(report, row));
+        for (n, line) in text::wrap(&row.planted.what, room, "").lines().enumerate() {
+            match n {
+                0 if !is_narrow => say(format!("  {line:<room$} {rest}").trim_end()),
+                _ => say(&format!("  {line}")),
+            }
+        }
+        if is_narrow {
+            say(&format!("    {rest}"));
+        }
+    }
 }
 
 /// Alerts that nobody planted, each with what it says.
