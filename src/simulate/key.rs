@@ -120,6 +120,9 @@ pub struct Merchant {
     pub contact: String,
 }
 
+/// Networks, each with the last byte of the one address that calls, or none where any may.
+pub type Places = Vec<(Place, Option<u64>)>;
+
 /// A key, and how it is used.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -138,7 +141,7 @@ pub struct Key {
     /// Shape of the gamma around an hour's mean: less is more scattered.
     pub scatter: f64,
     /// Networks it calls from, with the last byte of the address, or none where any address may call.
-    pub places: Vec<(Place, Option<u64>)>,
+    pub places: Places,
     /// Place among the programs.
     pub agent: u16,
     /// How many of the endpoints it calls, from the first.
@@ -158,7 +161,7 @@ pub struct Key {
     /// Growth in a day.
     pub growth: f64,
     /// A move: from when on, and where to.
-    pub moves: Option<(Millis, Vec<(Place, Option<u64>)>)>,
+    pub moves: Option<(Millis, Places)>,
     /// Releases: from when on another version of the program calls.
     pub releases: Vec<Millis>,
     /// The minute of the day of a job.
@@ -290,7 +293,7 @@ fn key(
     key
 }
 
-fn places(random: &mut Random, shape: Shape, country: &str) -> Vec<(Place, Option<u64>)> {
+fn places(random: &mut Random, shape: Shape, country: &str) -> Places {
     let among = |random: &mut Random, trade| {
         let near = providers(trade, Some(country));
         let all = providers(trade, None);
