@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, SourceConfig};
 use crate::dispatch::Dispatcher;
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
@@ -44,6 +44,13 @@ const LEASE_FACTOR: u32 = 4;
 pub const KEY_PREFIXES: &[&str] = &["caibo_live_sk_", "caibo_test_sk_"];
 
 /// Makes the decoder that a configuration asks for.
+pub fn decoder_for(source: &SourceConfig) -> Decoder {
+    decoder(source.fingerprint_secret.as_ref())
+        .with_format(source.format.clone())
+        .behind(source.trusted_proxies.clone())
+}
+
+/// A decoder of our own form.
 pub fn decoder(secret: Option<&Secret>) -> Decoder {
     let random;
     let key = match secret {
@@ -112,7 +119,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
 
     // Notices go on from where they were, whatever becomes of the source.
     let facts = Arc::new(RwLock::new(FactBook::new(config.limits.fact_keys)));
-    let decoder = Arc::new(decoder(config.source.fingerprint_secret.as_ref()));
+    let decoder = Arc::new(decoder_for(&config.source));
     let facts_task = FactsTask {
         store: store.clone(),
         decoder: decoder.clone(),

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::event::mapping::Format;
+use crate::event::proxies::Cidr;
 use crate::time::Millis;
 
 pub mod load;
@@ -38,6 +40,10 @@ pub struct SourceConfig {
     pub kafka: KafkaConfig,
     /// Key of the HMAC that turns a raw `api_key` into a fingerprint. Random for each process where absent.
     pub fingerprint_secret: Option<Secret>,
+    /// The form of the messages: a preset, or a mapping of one's own. Default: our own.
+    pub format: Format,
+    /// Proxies whose `forwarded_for` is believed. Default: none.
+    pub trusted_proxies: Vec<Cidr>,
 }
 
 /// `source.kafka:`

@@ -11,6 +11,8 @@ use crate::time::Millis;
 
 pub mod auth;
 pub mod facts;
+pub mod mapping;
+pub mod proxies;
 pub mod redact;
 
 mod facts_wire;

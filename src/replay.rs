@@ -92,7 +92,10 @@ pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> any
         None => Vec::new(),
     };
     let mut run = Run::start(plan, rules, facts).await?;
-    let mut source = FileSource::open(&run.plan.events, "file", 0).map_err(anyhow::Error::msg)?;
+    let mut source = FileSource::open(&run.plan.events, HISTORY_TOPIC, 0).map_err(anyhow::Error::msg)?;
+    if decoder.holds_several() {
+        source = source.of_documents();
+    }
     let mut rejected = [0u64; RejectReason::ALL.len()];
     let mut messages = 0;
     while let Some(batch) = source.next_batch().with_context(|| format!("read `{}`", run.plan.events.display()))? {
@@ -188,14 +191,14 @@ impl Run {
     async fn batch(&mut self, batch: &Batch, decoder: &Decoder, rejected: &mut [u64]) -> anyhow::Result<()> {
         let mut admitted = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
-            match decoder.decode_auth(batch.payload(message), None) {
+            decoder.decode_each(batch.payload(message), |decoded| match decoded {
                 Ok(event) => self.intake.admit(message.offset, event, &mut admitted),
                 Err(problem) => {
                     if let Some(at) = RejectReason::ALL.iter().position(|reason| *reason == problem.reason) {
                         rejected[at] += 1;
                     }
                 }
-            }
+            });
         }
         self.judge(&admitted).await
     }

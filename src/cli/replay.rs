@@ -8,11 +8,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args as ClapArgs;
 
-use crate::app::decoder;
+use crate::app::{decoder, decoder_for};
 use crate::cli::check::load_config;
 use crate::cli::{Failure, complain, runtime, say, text};
 use crate::config::{Limits, MailConfig, MailTransport};
 use crate::engine::detect::SPECS;
+use crate::event::mapping::{Format, PRESETS, preset};
 use crate::replay::{Replay, Replayed, replay as run};
 use crate::rules::compile::{Override, load};
 use crate::time::{DAY, SECOND, parse_rfc3339};
@@ -32,8 +33,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     key_events: Option<PathBuf>,
     /// Form of the events; `native` is the only one so far
-    #[arg(long, value_name = "PRESET", default_value = "native", value_parser = ["native"])]
-    format: String,
+    #[arg(long, value_name = "PRESET", value_parser = clap::builder::PossibleValuesParser::new(PRESETS.map(|(name, _)| name)))]
+    format: Option<String>,
     /// Let event time go on until then (RFC 3339), so that what is due fires
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -78,7 +79,11 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         let is_set = problems.iter().all(|problem| problem.file.starts_with("--set "));
         if is_set { wrong_set(&problems) } else { Failure::No(render(&problems)) }
     })?;
-    let decoder = decoder(config.as_ref().and_then(|c| c.source.fingerprint_secret.as_ref()));
+    let decoder = config.as_ref().map_or_else(|| decoder(None), |config| decoder_for(&config.source));
+    let decoder = match &args.format {
+        None => decoder,
+        Some(name) => decoder.with_format(preset(name).map_or(Format::Native, Format::Mapped)),
+    };
     let plan = Replay {
         events: args.events.clone(),
         key_events: args.key_events.clone(),

@@ -12,6 +12,7 @@ use crate::yaml::{self, MapReader, Node, Problem, Problems, Value, is_secret_nam
 use kafka::read_kafka;
 use mail::read_mail;
 
+mod format;
 mod kafka;
 mod mail;
 
@@ -172,8 +173,10 @@ fn read(mut top: MapReader<'_>, files: &Files<'_>) -> Option<Config> {
 fn read_source(mut map: MapReader<'_>, files: &Files<'_>) -> Option<SourceConfig> {
     let kafka = read_kafka(map.map("kafka"), files);
     let fingerprint_secret = files.secret(&mut map, "fingerprint_secret", "fingerprint_secret_file");
+    let format = format::read_format(&mut map);
+    let trusted_proxies = format::read_proxies(&mut map);
     map.finish();
-    Some(SourceConfig { kafka: kafka?, fingerprint_secret })
+    Some(SourceConfig { kafka: kafka?, fingerprint_secret, format, trusted_proxies })
 }
 
 fn read_rules(mut map: MapReader<'_>, files: &Files<'_>) -> RulesConfig {

@@ -5,6 +5,7 @@
 //! gives the same complaint.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -12,7 +13,9 @@ use sha2::Sha256;
 use crate::alert::hex;
 use crate::event::facts::Fact;
 use crate::event::fields::{self, Problem};
+use crate::event::mapping::{Format, Taken};
 use crate::event::path::{fold_path, trim_referer};
+use crate::event::proxies::{Cidr, client};
 use crate::event::redact::patterns::Depth;
 use crate::event::redact::{KeyLooks, Masker};
 use crate::event::wire::{Value, scan_object};
@@ -20,6 +23,8 @@ use crate::event::{AuthEvent, Env, Outcome, Refusal, RejectReason, Rejected, fac
 
 /// The longest user agent, origin and referer that are kept.
 const TEXT_BYTES_MAX: usize = 256;
+/// The largest message that holds several events: a log file of CloudTrail is one.
+const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// The longest method that is kept.
 const METHOD_BYTES_MAX: usize = 16;
 /// How many requests one line may stand for.
@@ -30,6 +35,8 @@ const COUNT: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 pub struct Decoder {
     pub(super) masker: Masker,
     fingerprint: Hmac<Sha256>,
+    format: Format,
+    trusted_proxies: Vec<Cidr>,
 }
 
 /// The three fields that say which key it was.
@@ -45,7 +52,37 @@ impl Decoder {
     /// A decoder whose fingerprints are keyed with `fingerprint_key` and whose texts pass through `masker`.
     pub fn new(fingerprint_key: &[u8], masker: Masker) -> Self {
         let fingerprint = Hmac::new_from_slice(fingerprint_key).expect("HMAC takes keys of every length");
-        Decoder { masker, fingerprint }
+        Decoder { masker, fingerprint, format: Format::Native, trusted_proxies: Vec::new() }
+    }
+
+    /// The same for messages of another form.
+    pub fn with_format(self, format: Format) -> Self {
+        Decoder { format, ..self }
+    }
+
+    /// The same behind these proxies: where one of them calls, `forwarded_for` tells who the client is.
+    pub fn behind(self, trusted_proxies: Vec<Cidr>) -> Self {
+        Decoder { trusted_proxies, ..self }
+    }
+
+    /// Whether a message may hold several events, and may so be larger.
+    pub fn holds_several(&self) -> bool {
+        self.format.holds_several()
+    }
+
+    /// Decodes a message of the configured form, which may hold several decisions.
+    pub fn decode_each<'a>(&self, payload: &'a [u8], mut each: impl FnMut(Result<AuthEvent<'a>, Rejected>)) {
+        let Format::Mapped(mapping) = &self.format else { return each(self.decode_auth(payload, None)) };
+        let bytes_max = if self.holds_several() { DOCUMENT_BYTES_MAX } else { fields::MESSAGE_BYTES_MAX };
+        let read = fields::text_within(payload, bytes_max).and_then(|text| {
+            mapping.read(text, |n, taken| {
+                let event = taken.and_then(|taken| Ok(self.assemble(Wire::of(&taken))?.into_owned()));
+                each(event.map_err(|problem| problem.at_record(n).reject(payload, &self.masker)));
+            })
+        });
+        if let Err(problem) = read {
+            each(Err(problem.reject(payload, &self.masker)));
+        }
     }
 
     /// Decodes an authentication decision. The message key is not needed: what it says, the payload says too.
@@ -64,6 +101,10 @@ impl Decoder {
     fn read_auth<'a>(&self, payload: &'a [u8]) -> Result<AuthEvent<'a>, Problem> {
         let mut wire = Wire::default();
         scan_object(fields::text_of(payload)?, |name, value| wire.take(name, value))?;
+        self.assemble(wire)
+    }
+
+    fn assemble<'a>(&self, wire: Wire<'a>) -> Result<AuthEvent<'a>, Problem> {
         let masker = &self.masker;
         let ts = fields::event_time(&wire.ts)?;
         let outcome = outcome(&wire.outcome)?;
@@ -80,7 +121,7 @@ impl Decoder {
             endpoint_env: fields::env("endpoint_env", &wire.endpoint_env)?,
             method: fields::text("method", wire.method, METHOD_BYTES_MAX, masker)?,
             path: self.path(wire.path)?,
-            source_ip: fields::address("source_ip", &wire.source_ip)?,
+            source_ip: self.client(fields::address("source_ip", &wire.source_ip)?, &wire.forwarded_for),
             user_agent: fields::text("user_agent", wire.user_agent, TEXT_BYTES_MAX, masker)?,
             origin: fields::text("origin", wire.origin, TEXT_BYTES_MAX, masker)?,
             referer: fields::string("referer", wire.referer)?
@@ -90,6 +131,15 @@ impl Decoder {
             reason: reason(wire.reason, outcome)?,
             count: count(&wire.count)?,
         })
+    }
+
+    fn client(&self, peer: Option<IpAddr>, forwarded_for: &Value<'_>) -> Option<IpAddr> {
+        match (peer, forwarded_for) {
+            (Some(peer), Value::Text(hops)) if !self.trusted_proxies.is_empty() => {
+                Some(client(peer, hops, &self.trusted_proxies))
+            }
+            _ => peer,
+        }
     }
 
     /// Masked before it is folded: folding could cut a secret into parts that nobody recognises.
@@ -163,6 +213,7 @@ struct Wire<'a> {
     outcome: Value<'a>,
     reason: Value<'a>,
     count: Value<'a>,
+    forwarded_for: Value<'a>,
     forgotten: Forgotten,
 }
 
@@ -173,6 +224,16 @@ struct Forgotten {
 }
 
 impl<'a> Wire<'a> {
+    /// What a mapping took from a record.
+    fn of(taken: &'a Taken) -> Wire<'a> {
+        let mut wire = Wire::default();
+        for (field, text) in taken {
+            let is_number = *field == "count";
+            wire.take(field, if is_number { Value::Number(text) } else { Value::Text(Cow::Borrowed(text)) });
+        }
+        wire
+    }
+
     #[inline]
     fn take(&mut self, name: &str, value: Value<'a>) {
         let slot = match name {
@@ -197,7 +258,10 @@ impl<'a> Wire<'a> {
             "status" => return self.forgotten.note("status", "a number", &value),
             "latency_ms" => return self.forgotten.note("latency_ms", "a number", &value),
             "request_id" => return self.forgotten.note("request_id", "a string", &value),
-            "forwarded_for" => return self.forgotten.note("forwarded_for", "a string", &value),
+            "forwarded_for" => {
+                self.forgotten.note("forwarded_for", "a string", &value);
+                &mut self.forwarded_for
+            }
             _ => return,
         };
         *slot = value;

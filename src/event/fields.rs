@@ -40,6 +40,14 @@ impl Problem {
         Problem::new(RejectReason::WrongType, format!("field `{field}`: expected {expected}, found {found}"))
     }
 
+    /// The same, of one of several records.
+    pub(crate) fn at_record(self, n: Option<usize>) -> Problem {
+        match n {
+            None => self,
+            Some(n) => Problem { detail: format!("record {n}: {}", self.detail), ..self },
+        }
+    }
+
     pub(crate) fn reject(self, payload: &[u8], masker: &Masker) -> Rejected {
         let Problem { reason, detail } = self;
         Rejected { reason, detail, redacted: masker.mask_bytes(payload, REDACTED_BYTES_MAX) }
@@ -54,8 +62,13 @@ impl From<Broken> for Problem {
 
 /// The message as text, if it is small enough and UTF-8.
 pub(crate) fn text_of(payload: &[u8]) -> Result<&str, Problem> {
-    if MESSAGE_BYTES_MAX < payload.len() {
-        let detail = format!("{} bytes, at most {MESSAGE_BYTES_MAX} are read", payload.len());
+    text_within(payload, MESSAGE_BYTES_MAX)
+}
+
+/// The same with another bound.
+pub(crate) fn text_within(payload: &[u8], bytes_max: usize) -> Result<&str, Problem> {
+    if bytes_max < payload.len() {
+        let detail = format!("{} bytes, at most {bytes_max} are read", payload.len());
         return Err(Problem::new(RejectReason::TooLarge, detail));
     }
     std::str::from_utf8(payload)

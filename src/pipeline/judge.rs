@@ -27,26 +27,25 @@ impl Pipeline {
         self.parts.metrics.messages_read.inc_by(batch.messages.len() as u64);
         let mut admitted = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
-            let decoded = self.parts.decoder.decode_auth(batch.payload(message), batch.key(message));
-            if message.offset < p.position {
+            let is_read = message.offset < p.position;
+            p.position = p.position.max(message.offset + 1);
+            let (parts, dead_letters) = (&self.parts, &mut self.dead_letters);
+            parts.decoder.decode_each(batch.payload(message), |decoded| match decoded {
                 // Before the stored position: read again only so that duplicates of it are known.
-                if let Ok(event) = decoded
-                    && let Some(id) = &event.event_id
-                {
-                    p.intake.remember(id);
+                Ok(event) if is_read => {
+                    if let Some(id) = &event.event_id {
+                        p.intake.remember(id);
+                    }
                 }
-                continue;
-            }
-            p.position = message.offset + 1;
-            match decoded {
-                Ok(event) if self.parts.history.is_some_and(|history| history.knows(event.ts)) => {
-                    self.parts.metrics.events_known.inc();
+                Ok(event) if parts.history.is_some_and(|history| history.knows(event.ts)) => {
+                    parts.metrics.events_known.inc();
                 }
                 Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
+                Err(_) if is_read => {}
                 Err(rejected) => {
-                    self.parts.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
-                    if self.dead_letters.len() < self.parts.limits.dead_letters {
-                        self.dead_letters.push(DeadLetter {
+                    parts.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
+                    if dead_letters.len() < parts.limits.dead_letters {
+                        dead_letters.push(DeadLetter {
                             place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
                             reason: rejected.reason.as_str(),
                             detail: rejected.detail,
@@ -54,7 +53,7 @@ impl Pipeline {
                         });
                     }
                 }
-            }
+            });
         }
         self.judge(&name, admitted).await?;
         self.checkpoint_step(&name).await

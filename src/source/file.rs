@@ -1,4 +1,5 @@
-//! JSON-lines files and standard input: a partition of one's own, where the offset is the line's number from 0.
+//! JSON-lines files and standard input: a partition of one's own, where the offset is the line's number from 0. Or files of
+//! JSON documents over any number of lines, where it is the document's.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,6 +10,8 @@ use super::{Batch, RawMessage};
 
 /// What is kept of a line: one byte more than a message may have, so that decoding says that it is too large.
 const LINE: usize = 64 * 1024 + 1;
+/// What is kept of a document: one byte more than it may have.
+const DOCUMENT: usize = (16 << 20) + 1;
 /// Bounds of a batch.
 const MESSAGES: usize = 1024;
 /// Bounds of a batch, in bytes.
@@ -20,6 +23,7 @@ pub struct FileSource {
     topic: Arc<str>,
     partition: i32,
     next: i64,
+    documents: bool,
 }
 
 impl FileSource {
@@ -37,7 +41,12 @@ impl FileSource {
 
     /// Any reader.
     pub fn new(input: impl BufRead + Send + 'static, topic: &str, partition: i32) -> FileSource {
-        FileSource { input: Box::new(input), topic: topic.into(), partition, next: 0 }
+        FileSource { input: Box::new(input), topic: topic.into(), partition, next: 0, documents: false }
+    }
+
+    /// Messages are whole JSON objects or arrays, wherever their lines end.
+    pub fn of_documents(self) -> FileSource {
+        FileSource { documents: true, ..self }
     }
 
     /// The number of the next line.
@@ -51,7 +60,9 @@ impl FileSource {
             Batch { topic: self.topic.clone(), partition: self.partition, messages: Vec::new(), bytes: Vec::new() };
         while batch.messages.len() < MESSAGES && batch.bytes.len() < BYTES {
             let start = batch.bytes.len();
-            if !self.read_line(&mut batch.bytes)? {
+            let more =
+                if self.documents { self.read_document(&mut batch.bytes)? } else { self.read_line(&mut batch.bytes)? };
+            if !more {
                 break;
             }
             let offset = self.next;
@@ -63,6 +74,44 @@ impl FileSource {
             }
         }
         Ok((!batch.messages.is_empty()).then_some(batch))
+    }
+
+    /// Appends the next object or array, cut to [`DOCUMENT`] bytes; false at the end of the input. What is neither goes with
+    /// the next one, which so is refused.
+    fn read_document(&mut self, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        let (start, mut depth, mut in_text, mut escaped) = (bytes.len(), 0u32, false, false);
+        loop {
+            let buffer = self.input.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(bytes.len() > start);
+            }
+            let mut taken = buffer.len();
+            let mut is_whole = false;
+            for (n, byte) in buffer.iter().enumerate() {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' if in_text => escaped = true,
+                    b'"' => in_text = !in_text,
+                    b'{' | b'[' if !in_text => depth += 1,
+                    b'}' | b']' if !in_text => {
+                        depth = depth.saturating_sub(1);
+                        if depth == 0 {
+                            (taken, is_whole) = (n + 1, true);
+                            break;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            let room = DOCUMENT.saturating_sub(bytes.len() - start);
+            bytes.extend_from_slice(&buffer[..taken.min(room)]);
+            self.input.consume(taken);
+            if is_whole {
+                let blank = bytes[start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                bytes.drain(start..start + blank);
+                return Ok(true);
+            }
+        }
     }
 
     /// Appends a line without its end, cut to [`LINE`] bytes; false at the end of the input.
@@ -98,6 +147,18 @@ mod tests {
         assert_eq!(read_all("a\n\nb\r\nc"), [(0, b"a".to_vec()), (2, b"b".to_vec()), (3, b"c".to_vec())]);
         assert!(read_all("").is_empty());
         assert!(read_all("\n \n").is_empty());
+    }
+
+    #[test]
+    fn documents_end_where_their_brackets_close() {
+        let text = "{\n \"a\": \"}\\\"{\"\n}\n[{\"b\":1},\n{\"b\":2}]{\"c\":{}}\n\n{\"cut\":";
+        let mut source = FileSource::new(io::Cursor::new(text), "file", 0).of_documents();
+        let batch = source.next_batch().unwrap().unwrap();
+        let found: Vec<_> =
+            batch.messages.iter().map(|m| String::from_utf8_lossy(batch.payload(m)).into_owned()).collect();
+        assert_eq!(found[0], "{\n \"a\": \"}\\\"{\"\n}");
+        assert_eq!(found[1..3], ["[{\"b\":1},\n{\"b\":2}]", "{\"c\":{}}"]);
+        assert_eq!((found.len(), found[3].trim()), (4, "{\"cut\":"));
     }
 
     #[test]
