@@ -1,0 +1,10 @@
+//! `keywatch bench`: how fast and how small the program is on this machine, against its own budget.
+//!
+//! Every measurement goes through the code that runs in the service. Clocks are read once a batch, and a fixed
+//! yardstick is measured in the same run where one makes sense: a noisy machine changes figures, hardly their ratios.
+
+pub mod engine;
+pub mod machine;
+pub mod memory;
+pub mod report;
+pub mod traffic;
