@@ -110,22 +110,48 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Lets each key be seen once a day, from one of its networks after the other, and once more right at the end: what
-    /// follows finds learned keys with open windows.
-    pub(super) fn teach(&mut self, keys: usize) {
-        for day in 0..DAYS_TAUGHT {
-            let start = START + DAY + day * DAY;
-            self.once_each(keys, start, DAY - HOUR, day as u64);
+    /// Lets each key be seen in the same hour of each day, from one of its networks after the other, with as many calls as
+    /// its share makes of `per_second`; and once more when that hour begins again: what follows finds learned keys with
+    /// open windows.
+    pub(super) fn teach(&mut self, keys: usize, spread: &Spread, per_second: f64) {
+        for day in 1..=DAYS_TAUGHT {
+            let calls = |key| (spread.share(key, keys) * per_second * 3600.0).max(1.0) as u32;
+            self.once_each(keys, START + day * DAY, HOUR - SECOND, day as u64, calls);
         }
-        self.once_each(keys, self.now + HOUR, 10 * SECOND, 0);
+        self.once_each(keys, START + (DAYS_TAUGHT + 1) * DAY, 10 * SECOND, 0, |_| 1);
     }
 
-    fn once_each(&mut self, keys: usize, start: Millis, within: Millis, which: u64) {
+    /// Stream time.
+    pub(super) fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The next offset.
+    pub(super) fn position(&self) -> i64 {
+        self.offset
+    }
+
+    /// Lets each of the first `keys` keys be seen once more.
+    pub(super) fn touch_each(&mut self, keys: usize) {
+        self.once_each(keys, self.now, 10 * SECOND, 1, |_| 1);
+    }
+
+    /// Judges messages.
+    pub(super) fn judge(&mut self, bytes: &[u8], places: &[std::ops::Range<usize>], decoder: &Decoder) {
+        let mut admitted = Vec::with_capacity(places.len());
+        for event in places.iter().filter_map(|at| decoder.decode_auth(&bytes[at.clone()], None).ok()) {
+            self.intake.admit(self.offset, event, &mut admitted);
+            self.offset += 1;
+        }
+        self.step(&admitted);
+    }
+
+    fn once_each(&mut self, keys: usize, start: Millis, within: Millis, which: u64, calls: impl Fn(usize) -> u32) {
         for key in 0..keys {
             let names = Names::of(key);
             let ts = start + within * key as Millis / keys as Millis;
             let mut admitted = Vec::new();
-            self.intake.admit(self.offset, traffic::event(&names, key, which, ts), &mut admitted);
+            self.intake.admit(self.offset, traffic::event(&names, key, which, ts, calls(key)), &mut admitted);
             self.step(&admitted);
             self.offset += 1;
             self.now = self.now.max(ts);
@@ -140,7 +166,7 @@ impl<'a> Bench<'a> {
 
 fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &Decoder) -> Measured {
     let mut bench = Bench::new(rules);
-    bench.teach(keys);
+    bench.teach(keys, &spread, size.per_second);
     bench.out.changes.clear();
     let judged_before = bench.shard.counts().judged;
     let mut messages = Messages::new(keys, spread, bench.now, size.per_second);

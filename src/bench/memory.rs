@@ -3,6 +3,7 @@
 use crate::bench::engine::Bench;
 use crate::bench::machine::{peak_bytes, resident_bytes};
 use crate::bench::report::{Figure, Report};
+use crate::bench::traffic::Spread;
 use crate::rules::RuleSet;
 
 /// The target at a million keys (bytes a key).
@@ -13,7 +14,7 @@ pub fn run(keys: usize, rules: &RuleSet) -> Report {
     let mut report = Report::new("memory");
     let before = resident_bytes().unwrap_or(0);
     let mut bench = Bench::new(rules);
-    bench.teach(keys);
+    bench.teach(keys, &Spread::Uniform, keys as f64 / 10.0);
     let after = resident_bytes().unwrap_or(0);
     report.count("keys", keys as u64);
     report.count("merchants", bench.shard.len() as u64);

@@ -69,6 +69,14 @@ impl Spread {
         )
     }
 
+    /// A key's share of all calls.
+    pub fn share(&self, key: usize, keys: usize) -> f64 {
+        match self {
+            Spread::Uniform => 1.0 / keys as f64,
+            Spread::Zipf(sums) => 1.0 / (key + 1) as f64 / sums.last().copied().unwrap_or(1.0),
+        }
+    }
+
     fn draw(&self, keys: usize, numbers: &mut Numbers) -> usize {
         match self {
             Spread::Uniform => numbers.below(keys),
@@ -103,13 +111,13 @@ impl Names {
     }
 }
 
-/// One of a key's addresses.
+/// One of a key's addresses; numbers from [`NETWORKS`] on are strangers'.
 fn address(key: usize, which: u64) -> Ipv4Addr {
-    Ipv4Addr::from(0x1000_0000 + (mix((key as u64) << 8 | which % NETWORKS) as u32 & 0x3FFF_FFFF))
+    Ipv4Addr::from(0x1000_0000 + (mix((key as u64) << 8 | which) as u32 & 0x3FFF_FFFF))
 }
 
-/// An accepted call as the engine sees it.
-pub fn event(names: &Names, key: usize, which: u64, ts: Millis) -> AuthEvent<'_> {
+/// `count` accepted calls as the engine sees them.
+pub fn event(names: &Names, key: usize, which: u64, ts: Millis, count: u32) -> AuthEvent<'_> {
     AuthEvent {
         event_id: None,
         ts,
@@ -121,13 +129,13 @@ pub fn event(names: &Names, key: usize, which: u64, ts: Millis) -> AuthEvent<'_>
         endpoint_env: Some(Env::Live),
         method: None,
         path: None,
-        source_ip: Some(IpAddr::V4(address(key, which))),
+        source_ip: Some(IpAddr::V4(address(key, which % NETWORKS))),
         user_agent: None,
         origin: None,
         referer: None,
         outcome: Outcome::Ok,
         reason: None,
-        count: 1,
+        count,
     }
 }
 
@@ -149,7 +157,7 @@ impl Messages {
     }
 
     /// Adds one message to `bytes`; returns its merchant's number, which decides its partition. One in 200 is refused, one in
-    /// 50 has a path with an identifier.
+    /// 50 has a path with an identifier, one in 10,000 comes from a network that its key has not used.
     pub fn write(&mut self, bytes: &mut Vec<u8>) -> usize {
         let key = self.spread.draw(self.keys, &mut self.numbers);
         let names = Names::of(key);
@@ -160,6 +168,7 @@ impl Messages {
         let (outcome, reason, status) =
             if bits.is_multiple_of(200) { ("denied", "\"rate_limited\"", 429) } else { ("ok", "null", 200) };
         let path = if (bits >> 8).is_multiple_of(50) { "/v1/payments/pay_8c1d22a0" } else { "/v1/payments" };
+        let which = if (bits >> 16).is_multiple_of(10_000) { NETWORKS } else { (bits >> 32) % NETWORKS };
         let Names { key_id, hint, merchant_id } = &names;
         // Writing to memory does not fail.
         let _ = write!(
@@ -170,7 +179,7 @@ impl Messages {
              \"reason\":{reason},\"status\":{status},\"latency_ms\":{}}}",
             self.made,
             rfc3339(ts),
-            address(key, bits >> 32),
+            address(key, which),
             bits % 90 + 3,
         );
         key / KEYS_PER_MERCHANT

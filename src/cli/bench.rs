@@ -1,14 +1,16 @@
 //! `keywatch bench`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Subcommand;
 
 use crate::app::decoder;
 use crate::bench::report::Report;
-use crate::bench::{engine, memory};
+use crate::bench::{checkpoint, engine, kafka, memory, restart};
 use crate::cli::alerts::Output;
-use crate::cli::{Failure, say};
+use crate::cli::{Failure, runtime, say};
+use crate::config::Secret;
 use crate::engine::detect::SPECS;
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
@@ -35,6 +37,51 @@ pub enum BenchCommand {
         #[doc = "What every measurement takes"]
         common: Common,
     },
+    /// From Kafka to findings and checkpoints, beside a consumer that only counts
+    Kafka {
+        /// A broker's plain port; a topic is made there, and left to its retention
+        #[arg(long, value_name = "HOST:PORT")]
+        brokers: String,
+        /// Keys that call equally often
+        #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+        keys: u32,
+        /// Events measured
+        #[arg(long, value_name = "N", default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+        events: u32,
+        #[command(flatten)]
+        #[doc = "Which store"]
+        store: StoreArg,
+        #[command(flatten)]
+        #[doc = "What every measurement takes"]
+        common: Common,
+    },
+    /// A checkpoint of changed keys among many stored ones
+    Checkpoint {
+        /// Stored keys
+        #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+        keys: u32,
+        /// Keys that changed
+        #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+        dirty: u32,
+        #[command(flatten)]
+        #[doc = "Which store"]
+        store: StoreArg,
+        #[command(flatten)]
+        #[doc = "What every measurement takes"]
+        common: Common,
+    },
+    /// From the start of the process to the first judged event, with many stored keys
+    Restart {
+        /// Stored keys
+        #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+        keys: u32,
+        #[command(flatten)]
+        #[doc = "Which store"]
+        store: StoreArg,
+        #[command(flatten)]
+        #[doc = "What every measurement takes"]
+        common: Common,
+    },
     /// Resident memory of learned keys
     Memory {
         /// Learned keys
@@ -44,6 +91,20 @@ pub enum BenchCommand {
         #[doc = "What every measurement takes"]
         common: Common,
     },
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+pub struct StoreArg {
+    /// An empty store to fill, `sqlite:PATH` or `postgres://…`; SQLite in a temporary folder where absent
+    #[arg(long = "store", value_name = "URL")]
+    url: Option<String>,
+}
+
+impl StoreArg {
+    fn url(&self) -> Option<Secret> {
+        self.url.clone().map(Secret::new)
+    }
 }
 
 /// What every measurement takes.
@@ -68,6 +129,20 @@ pub fn bench(command: &BenchCommand) -> Result<(), Failure> {
                 per_second: f64::from(*per_second),
             };
             print(&engine::run(&size, &rules(&common.rules)?, &decoder(None)), common)
+        }
+        BenchCommand::Kafka { brokers, keys, events, store, common } => {
+            let size = kafka::Size { keys: *keys as usize, events: *events as usize };
+            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None)));
+            print(&runtime()?.block_on(kafka::run(&size, brokers, store.url(), &rules, &decoder))?, common)
+        }
+        BenchCommand::Checkpoint { keys, dirty, store, common } => {
+            let size = checkpoint::Size { keys: *keys as usize, dirty: (*dirty).min(*keys) as usize };
+            let rules = rules(&common.rules)?;
+            print(&runtime()?.block_on(checkpoint::run(&size, store.url(), &rules, &decoder(None)))?, common)
+        }
+        BenchCommand::Restart { keys, store, common } => {
+            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None)));
+            print(&runtime()?.block_on(restart::run(*keys as usize, store.url(), &rules, &decoder))?, common)
         }
         BenchCommand::Memory { keys, common } => print(&memory::run(*keys as usize, &rules(&common.rules)?), common),
     }

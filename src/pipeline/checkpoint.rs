@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::shard::Shard;
 use crate::engine::snapshot;
 use crate::pipeline::partition::{Checkpoint, Partition};
 use crate::pipeline::{Pipeline, patiently};
@@ -68,29 +69,7 @@ impl Pipeline {
             }
             return Ok(false);
         }
-        let (mut rows, mut usage) = (Vec::with_capacity(chosen.len()), Vec::new());
-        for at in chosen {
-            p.shard.take_dirty(at, |subject, next_due| {
-                rows.push(SubjectRow {
-                    id: subject.id.to_string(),
-                    current_to,
-                    next_due,
-                    blob: snapshot::encode_subject(subject),
-                });
-                for key in &subject.keys {
-                    usage.extend(key.features.days.iter().map(|day| UsageRow {
-                        key_id: key.features.key_id.to_string(),
-                        day: day.day,
-                        accepted: day.accepted as i64,
-                        refused: day.refused as i64,
-                        first_at: day.first_at,
-                        last_at: day.last_at,
-                    }));
-                }
-            });
-        }
-        rows.sort_by(|a, b| a.id.cmp(&b.id));
-        usage.sort_by(|a, b| (&a.key_id, a.day).cmp(&(&b.key_id, b.day)));
+        let (rows, usage) = rows_of(&mut p.shard, &chosen, current_to);
         self.parts.metrics.checkpoint_rows.inc_by(rows.len() as u64);
         let written =
             patiently(&self.parts, "write a slice", async |s| s.write_slice(&id, epoch, &rows, &usage, now).await);
@@ -109,6 +88,34 @@ impl Pipeline {
         }
         self.partitions.clear();
     }
+}
+
+/// Takes dirty subjects as they stand now: their rows and their keys' daily usage, each in the order of the tables.
+pub fn rows_of(shard: &mut Shard, chosen: &[u32], current_to: i64) -> (Vec<SubjectRow>, Vec<UsageRow>) {
+    let (mut rows, mut usage) = (Vec::with_capacity(chosen.len()), Vec::new());
+    for at in chosen {
+        shard.take_dirty(*at, |subject, next_due| {
+            rows.push(SubjectRow {
+                id: subject.id.to_string(),
+                current_to,
+                next_due,
+                blob: snapshot::encode_subject(subject),
+            });
+            for key in &subject.keys {
+                usage.extend(key.features.days.iter().map(|day| UsageRow {
+                    key_id: key.features.key_id.to_string(),
+                    day: day.day,
+                    accepted: day.accepted as i64,
+                    refused: day.refused as i64,
+                    first_at: day.first_at,
+                    last_at: day.last_at,
+                }));
+            }
+        });
+    }
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    usage.sort_by(|a, b| (&a.key_id, a.day).cmp(&(&b.key_id, b.day)));
+    (rows, usage)
 }
 
 fn begin(p: &mut Partition, rules_version: &str) {
