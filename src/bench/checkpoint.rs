@@ -34,7 +34,7 @@ pub async fn run(size: &Size, url: Option<Secret>, rules: &RuleSet, decoder: &De
     let shard = ShardId { topic: format!("bench-{}", wall::instance_name()), partition: 0 };
     let epoch = store.acquire_shard(&shard, "bench", wall::now()).await?.epoch;
     let mut bench = Bench::new(rules);
-    bench.teach(size.keys, &Spread::Uniform, size.keys as f64 / 10.0);
+    bench.teach(size.keys, &Spread::Uniform, 0.0);
     let all = write(&mut bench, &store, &shard, epoch, None).await?;
     // Keys in the order of their numbers: their IDs, and so their rows, lie all over the table.
     bench.touch_each(size.dirty);

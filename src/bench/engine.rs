@@ -19,7 +19,7 @@ use crate::time::{DAY, HOUR, Millis, SECOND};
 use crate::wall;
 
 /// Messages decoded, admitted and judged together, as the service does.
-const BATCH: usize = 1_000;
+const BATCH: usize = 1_024;
 /// Messages made at once, outside the measured time.
 const CHUNK: usize = 64_000;
 /// Days that keys are taught before anything is measured: longer than every shipped rule learns.
@@ -110,12 +110,12 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Lets each key be seen in the same hour of each day, from one of its networks after the other, with as many calls as
-    /// its share makes of `per_second`; and once more when that hour begins again: what follows finds learned keys with
+    /// Lets each key be seen in the same hour of each day, from one of its networks after the other, with its share of
+    /// `calls`; and once more when that hour begins again: what follows finds learned keys with
     /// open windows.
-    pub(super) fn teach(&mut self, keys: usize, spread: &Spread, per_second: f64) {
+    pub(super) fn teach(&mut self, keys: usize, spread: &Spread, calls: f64) {
         for day in 1..=DAYS_TAUGHT {
-            let calls = |key| (spread.share(key, keys) * per_second * 3600.0).max(1.0) as u32;
+            let calls = |key| (spread.share(key, keys) * calls).max(1.0) as u32;
             self.once_each(keys, START + day * DAY, HOUR - SECOND, day as u64, calls);
         }
         self.once_each(keys, START + (DAYS_TAUGHT + 1) * DAY, 10 * SECOND, 0, |_| 1);
@@ -166,7 +166,7 @@ impl<'a> Bench<'a> {
 
 fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &Decoder) -> Measured {
     let mut bench = Bench::new(rules);
-    bench.teach(keys, &spread, size.per_second);
+    bench.teach(keys, &spread, size.events as f64);
     bench.out.changes.clear();
     let judged_before = bench.shard.counts().judged;
     let mut messages = Messages::new(keys, spread, bench.now, size.per_second);

@@ -14,7 +14,7 @@ pub fn run(keys: usize, rules: &RuleSet) -> Report {
     let mut report = Report::new("memory");
     let before = resident_bytes().unwrap_or(0);
     let mut bench = Bench::new(rules);
-    bench.teach(keys, &Spread::Uniform, keys as f64 / 10.0);
+    bench.teach(keys, &Spread::Uniform, 0.0);
     let after = resident_bytes().unwrap_or(0);
     report.count("keys", keys as u64);
     report.count("merchants", bench.shard.len() as u64);

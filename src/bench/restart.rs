@@ -41,7 +41,7 @@ pub async fn run(
         let shard = ShardId { topic: topic.to_string(), partition: 0 };
         let epoch = store.acquire_shard(&shard, "bench", wall::now()).await?.epoch;
         let mut bench = Bench::new(rules);
-        bench.teach(keys, &Spread::Uniform, keys as f64 / 10.0);
+        bench.teach(keys, &Spread::Uniform, 0.0);
         store_all(&mut bench, &store, &shard, epoch).await?;
         store.close().await;
         (bench.position(), bench.now())

@@ -13,6 +13,9 @@ use crate::engine::subject::{Key, Subject};
 /// Events that are read ahead together. More would push one another out of the nearest cache.
 pub(super) const AHEAD: usize = 64;
 
+/// Keys of a merchant whose IDs are read ahead: the search among more of them waits for memory anyway.
+const KEYS: usize = 4;
+
 /// Touches what judging these events will read. Only the first [`AHEAD`] are looked at.
 pub(super) fn warm(shard: &Shard, admitted: &[Admitted<'_>], world: World<'_>) {
     let mut places = [None; AHEAD];
@@ -33,6 +36,9 @@ pub(super) fn warm(shard: &Shard, admitted: &[Admitted<'_>], world: World<'_>) {
     for (subject, _) in subjects.iter().flatten() {
         sum ^= of_subject(subject);
     }
+    for (subject, _) in subjects.iter().flatten() {
+        sum ^= subject.keys.iter().take(KEYS).fold(0, |sum, key| sum ^ first_byte(&key.features.key_id));
+    }
     let mut keys = [None; AHEAD];
     for (key, found) in keys.iter_mut().zip(subjects) {
         if let Some((subject, key_id)) = found {
@@ -48,11 +54,12 @@ pub(super) fn warm(shard: &Shard, admitted: &[Admitted<'_>], world: World<'_>) {
 
 /// The lines that a subject points to.
 fn of_subject(subject: &Subject) -> u64 {
-    let id = subject.id.as_bytes().first().map_or(0, |byte| u64::from(*byte));
-    let middle = subject.keys.len() / 2;
-    let key = subject.keys.get(middle).map_or(0, |key| key.features.key_id.len() as u64);
     let networks = subject.merchant.networks.entries();
-    id ^ key ^ networks.first().map_or(0, |seen| seen.calls) ^ networks.get(2).map_or(0, |seen| seen.calls)
+    let keys = subject.keys.iter().take(KEYS).fold(0, |sum, key| sum ^ key.features.key_id.len() as u64);
+    first_byte(&subject.id)
+        ^ keys
+        ^ networks.first().map_or(0, |seen| seen.calls)
+        ^ networks.get(2).map_or(0, |seen| seen.calls)
 }
 
 /// The lines of the key itself.
@@ -61,13 +68,17 @@ fn of_key(key: &Key) -> u64 {
     f.accepted ^ f.last_seen.unwrap_or(0) as u64 ^ f.rates.touch() ^ key.cases.len() as u64 ^ key.fired.len() as u64
 }
 
+fn first_byte(text: &str) -> u64 {
+    text.as_bytes().first().map_or(0, |byte| u64::from(*byte))
+}
+
 /// The lines that a key points to.
 fn of_books(key: &Key) -> u64 {
     let f = &key.features;
     let networks = f.networks.entries();
     f.days.last().map_or(0, |day| day.accepted)
         ^ f.days.first().map_or(0, |day| day.accepted)
-        ^ f.hint.as_deref().and_then(|hint| hint.as_bytes().first()).map_or(0, |byte| u64::from(*byte))
+        ^ f.hint.as_deref().map_or(0, first_byte)
         ^ networks.first().map_or(0, |seen| seen.calls)
         ^ networks.get(2).map_or(0, |seen| seen.calls)
 }

@@ -196,8 +196,8 @@ impl Rates {
         let known = self.days[of_day] > 0;
         let buckets = hour * PER_HOUR..(hour + 1) * PER_HOUR;
         let mut total: f64 = buckets.clone().map(|bucket| self.count_of(bucket) as f64).sum();
-        // A limit is at least 1: a single call is held out by none, and most hours of most keys have no more.
-        let ceiling = if known && total > 1.0 {
+        // No limit is so low that it would hold an ordinary hour out: only the others are worth the sum of its terms.
+        let ceiling = if known && total > ordinary(mu, self.alpha_hour()) {
             negative_binomial::limit(mu, self.alpha_hour(), HOLD_OUT_ODDS) as f64
         } else {
             f64::MAX
@@ -284,6 +284,11 @@ impl Rates {
     }
 }
 
+/// A count that no limit for [`HOLD_OUT_ODDS`] lies below: one call, or the mean and two standard deviations.
+fn ordinary(mu: f64, alpha: f64) -> f64 {
+    (mu + 2.0 * (mu + alpha * mu * mu).sqrt()).max(1.0)
+}
+
 fn slot(bucket: i64) -> usize {
     bucket.rem_euclid(RING as i64) as usize
 }
@@ -318,6 +323,17 @@ mod tests {
         let windows = rates.windows(night).unwrap();
         let ([ten, _], [limit, _]) = (windows, rates.limits(&windows, 1e-6));
         assert!(ten.expected < 1.0 && limit < 20, "{ten:?} {limit}");
+    }
+
+    #[test]
+    fn no_ordinary_hour_is_held_out() {
+        for alpha in [0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0] {
+            for step in 0..120 {
+                let mu = 1e-3 * 1.2_f64.powi(step);
+                let limit = negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64;
+                assert!(limit >= ordinary(mu, alpha), "mu {mu}, alpha {alpha}: {limit} < {}", ordinary(mu, alpha));
+            }
+        }
     }
 
     #[test]
