@@ -16,6 +16,7 @@ use crate::rules::RuleSet;
 use crate::source::kafka;
 use crate::source::kafka::bench::count;
 use crate::source::kafka::testing::{Producer, plain_config};
+use crate::time::{Millis, SECOND};
 use crate::wall;
 
 /// What the service should reach of the bare consumer's rate.
@@ -23,6 +24,8 @@ const TARGET: f64 = 0.65;
 const PARTITIONS: usize = 4;
 /// Batches that may wait between the source and the pipeline, as in the service.
 const CHANNEL: usize = 64;
+/// Ten times as often as the service does by default, so that a run of a few seconds has some.
+const CHECKPOINT_EVERY: Millis = 3 * SECOND;
 /// Without a message for so long, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -63,7 +66,8 @@ pub async fn run(
     let bare = bare.await?.map_err(anyhow::Error::msg)?;
 
     let store = open_store(&url.unwrap_or_else(|| folder.store_url())).await?;
-    let parts = parts(&store, rules, decoder)?;
+    let mut parts = parts(&store, rules, decoder)?;
+    parts.limits.checkpoint_every = CHECKPOINT_EVERY;
     let (stopping, metrics) = (parts.stopping.clone(), parts.metrics.clone());
     let (send, receive) = mpsc::channel(CHANNEL);
     let (_control, controlled) = mpsc::channel(1);
