@@ -250,7 +250,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
 }
 
 /// Runs a future on a thread of its own: the engine works long stretches without a pause, which would starve others.
-fn on_own_thread<F>(
+pub(crate) fn on_own_thread<F>(
     name: &'static str,
     make: impl FnOnce() -> F + Send + 'static,
 ) -> impl Future<Output = (&'static str, anyhow::Result<()>)> + Send

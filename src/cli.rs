@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod alerts;
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod replay;
@@ -49,6 +50,11 @@ enum Command {
         #[command(subcommand)]
         command: alerts::AlertsCommand,
     },
+    /// Measure how fast and how small the program is on this machine
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
 }
 
 /// Where the configuration is.
@@ -90,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Config { command } => check::config(&command),
         Command::Rules { command } => check::rules(&command),
         Command::Alerts { command } => alerts::alerts(&command),
+        Command::Bench { command } => bench::bench(&command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod alerting;
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -196,6 +196,9 @@ fn alerts_are_listed_and_shown_from_the_store() {
       3. Make one call from each and check that it is accepted.
       4. If you do not know one of the servers, tell support@caibo.digital. Give
          your merchant account ID and the reference of this alert.
+
+    who was told
+      nobody yet
     ");
     let ran = keywatch(&["alerts", "list", "--config", &config, "--merchant", "m_1042", "-o", "json"]);
     assert!(ran.out.starts_with("{\"version\":1,") && ran.out.lines().count() == 1, "{}", ran.out);

@@ -79,6 +79,7 @@ fn a_mapping_of_ones_own_takes_what_it_names() {
     let words = [("prod", "live"), ("sandbox", "test")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
     let mapping = Mapping {
         records: Some("/batch/items".into()),
+        names_access_keys: false,
         fields: vec![
             ("ts", pointer("/at")),
             ("status", pointer("/code")),
@@ -124,6 +125,7 @@ fn a_mapping_of_ones_own_takes_what_it_names() {
 fn a_status_is_a_decision_where_nothing_else_is() {
     let mapping = Mapping {
         records: None,
+        names_access_keys: false,
         fields: vec![
             ("ts", pointer("/ts")),
             ("status", pointer("/s")),

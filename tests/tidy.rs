@@ -49,6 +49,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("chrono_tz", &["src/notify/render/when", "src/config", "src/simulate"]),
     ("clap", &["src/cli", "src/main"]),
     ("fastrand", &["src/wall"]),
+    ("foldhash", &["src/engine/hash"]),
     ("hmac", &["src/event/auth"]),
     ("lettre", &["src/notify/mail"]),
     ("maxminddb", &["src/geoip"]),

@@ -1,8 +1,8 @@
 //! Duplicates: the last event IDs of a partition, remembered in a bounded ring.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use hashbrown::HashTable;
+
+use crate::engine::hash;
 
 /// The last `cap` event IDs, as 64-bit hashes. Two different IDs meet with a chance of about `cap`/2⁶⁴.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Dedup {
 
     /// Notes an ID. True where it had been seen.
     pub fn seen(&mut self, event_id: &str) -> bool {
-        let hash = hash_of(event_id);
+        let hash = hash::of_text(event_id);
         if self.known.find(hash, |h| *h == hash).is_some() {
             return true;
         }
@@ -37,13 +37,6 @@ impl Dedup {
         self.known.insert_unique(hash, hash, |h| *h);
         false
     }
-}
-
-/// A fixed hash (no random seed): the same ID has the same hash in every process.
-fn hash_of(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

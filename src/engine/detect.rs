@@ -48,8 +48,9 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The odds that [`Sight::windows`] is worked out for.
-    fn window_odds(&self) -> Option<f64> {
+    /// The odds that [`Sight::windows`] is worked out for; `None` = the counts alone say that there is no sign.
+    fn limit_odds(&self, windows: &[Window; 2], key: &KeyFeatures) -> Option<f64> {
+        let _ = (windows, key);
         None
     }
 
@@ -81,8 +82,9 @@ pub struct Sight<'a> {
     pub merchant: &'a MerchantFeatures,
     /// The event's network.
     pub network: Option<Network>,
-    /// The newest windows with the limits for [`Detector::window_odds`]; `None` for refused or late events.
-    pub windows: Option<[Window; 2]>,
+    /// The newest windows, each with the smallest count that is rarer than [`Detector::limit_odds`]; `None` for refused
+    /// or late events, and where the detector did not ask.
+    pub windows: Option<[(Window, u64); 2]>,
 }
 
 impl Sight<'_> {

@@ -122,15 +122,17 @@ pub(super) fn judge(
     }
     let network = event.source_ip.map(Network::of);
     let key_env = facts.and_then(|f| f.env).or(features.env);
+    let counted = if accepted && !late { features.rates.windows(ts) } else { None };
 
     for rule in &world.rules.rules {
         if *late && rule.detector.needs_window() {
             continue;
         }
-        let windows = match rule.detector.window_odds() {
-            Some(odds) if accepted && !late => features.rates.windows(ts, odds),
-            _ => None,
-        };
+        let odds = counted.as_ref().and_then(|windows| rule.detector.limit_odds(windows, features));
+        let windows = odds.zip(counted).map(|(odds, windows)| {
+            let [ten, hour] = features.rates.limits(&windows, odds);
+            [(windows[0], ten), (windows[1], hour)]
+        });
         let sight = Sight { event, key_env, facts, key: features, merchant, network, windows };
         match rule.detector.on_event(&sight) {
             Verdict::Nothing => {}

@@ -11,10 +11,12 @@ use hashbrown::HashTable;
 
 use crate::alert::Alert;
 use crate::engine::detect::Watch;
+use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{Moment, fire_one, judge, next_due};
 use crate::engine::source::SourceTable;
 use crate::engine::subject::{Subject, merchant_of};
+use crate::engine::warm;
 use crate::event::facts::FactBook;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::RuleSet;
@@ -97,13 +99,20 @@ impl Slot {
     }
 }
 
+/// Where a subject is, and a part of its ID's hash: most of what is not meant shows without a look at the subject.
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    at: u32,
+    tag: u32,
+}
+
 /// The subjects of one partition.
 #[derive(Debug)]
 pub struct Shard {
     lateness: Millis,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     timers: BinaryHeap<Reverse<(Millis, u32)>>,
     dirty: Vec<u32>,
     sources: SourceTable,
@@ -313,6 +322,16 @@ impl Shard {
         }
     }
 
+    /// Judges events in order, reading ahead. Their subjects must be in memory, or new.
+    pub fn step_all(&mut self, admitted: &[Admitted<'_>], world: World<'_>, out: &mut Output) {
+        for block in admitted.chunks(warm::AHEAD) {
+            warm::warm(self, block, world);
+            for a in block {
+                self.step(a, world, out);
+            }
+        }
+    }
+
     /// Judges one event. Its subject must be in memory, or new.
     pub fn step(&mut self, admitted: &Admitted<'_>, world: World<'_>, out: &mut Output) {
         self.watch_from(admitted.now, world);
@@ -408,12 +427,23 @@ impl Shard {
     }
 
     fn find(&self, subject_id: &str) -> Option<u32> {
-        let hash = hash_of(subject_id);
-        self.index.find(hash, |at| *self.slot(*at).subject.id == *subject_id).copied()
+        let hash = of_text(subject_id);
+        let is_it = |entry: &Indexed| entry.tag == hash as u32 && *self.slot(entry.at).subject.id == *subject_id;
+        self.index.find(hash, is_it).map(|entry| entry.at)
+    }
+
+    /// Where a subject most likely is, by the index alone.
+    pub(super) fn near(&self, subject_id: &str) -> Option<u32> {
+        let hash = of_text(subject_id);
+        self.index.find(hash, |entry| entry.tag == hash as u32).map(|entry| entry.at)
+    }
+
+    pub(super) fn subject_at(&self, at: u32) -> Option<&Subject> {
+        self.slots.get(at as usize)?.as_ref().map(|slot| &slot.subject)
     }
 
     fn add(&mut self, subject: Subject) -> u32 {
-        let hash = hash_of(&subject.id);
+        let hash = of_text(&subject.id);
         let slot = Slot { subject, scheduled: Millis::MAX, dirty: false, stored_due: None, touched: self.turn };
         let at = match self.free.pop() {
             Some(at) => {
@@ -426,7 +456,8 @@ impl Shard {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(hash, at, |at| slots[*at as usize].as_ref().map_or(0, |s| hash_of(&s.subject.id)));
+        let rehash = |e: &Indexed| slots[e.at as usize].as_ref().map_or(0, |slot| of_text(&slot.subject.id));
+        self.index.insert_unique(hash, Indexed { at, tag: hash as u32 }, rehash);
         at
     }
 
@@ -524,7 +555,7 @@ impl Shard {
                 continue;
             }
             if let Some(slot) = self.slots[at].take() {
-                if let Ok(entry) = self.index.find_entry(hash_of(&slot.subject.id), |other| *other == at as u32) {
+                if let Ok(entry) = self.index.find_entry(of_text(&slot.subject.id), |entry| entry.at == at as u32) {
                     entry.remove();
                 }
                 self.free.push(at as u32);
@@ -533,12 +564,4 @@ impl Shard {
         }
         evicted
     }
-}
-
-/// A fixed hash: nothing about a shard depends on a random seed.
-fn hash_of(text: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

@@ -98,12 +98,20 @@ impl KeyFeatures {
                 if place == 0 && self.days.len() >= DAYS_KEPT {
                     return;
                 }
+                reserve_little(&mut self.days);
                 self.days.insert(place, DayUse { day, accepted, refused, first_at: at, last_at: at });
                 if self.days.len() > DAYS_KEPT {
                     self.days.remove(0);
                 }
             }
         }
+    }
+}
+
+/// Makes room for one more, and for half as many again: doubling from four would leave most of a small list empty.
+pub(super) fn reserve_little<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 2).max(1));
     }
 }
 
@@ -182,6 +190,7 @@ impl Subject {
             Ok(at) => Some(at),
             Err(_) if self.keys.len() >= KEYS_PER_MERCHANT => None,
             Err(at) => {
+                reserve_little(&mut self.keys);
                 self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new(), fired: Vec::new() });
                 Some(at)
             }

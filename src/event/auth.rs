@@ -167,6 +167,10 @@ impl Decoder {
         }
         match id {
             Value::Text(raw) if self.masker.is_key(&raw) => self.replace_secret(&raw, &mut key),
+            Value::Text(id) if self.format.names_access_keys() && is_access_key_id(&id) => {
+                key.hint.get_or_insert_with(|| Cow::Owned(format!("{}…{}", &id[..4], &id[id.len() - 4..])));
+                key.id = Some(id);
+            }
             id => key.id = fields::id("key_id", id, &self.masker)?,
         }
         if key.env.is_none() {
@@ -190,6 +194,14 @@ impl Decoder {
         hmac.update(raw.as_bytes());
         hex(&hmac.finalize().into_bytes())
     }
+}
+
+/// The ID of an AWS access key. It is as public as a user's name: the secret is another text, which no log has.
+/// Its form: "IAM identifiers", unique identifiers, in the IAM User Guide.
+fn is_access_key_id(text: &str) -> bool {
+    (text.starts_with("AKIA") || text.starts_with("ASIA"))
+        && (16..=fields::ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// The fields as they stood in the message.

@@ -57,6 +57,8 @@ pub enum Take {
 pub struct Mapping {
     /// The array that holds several events; a message that has none there is one event itself.
     pub records: Option<String>,
+    /// `key_id` may be the ID of an AWS access key: here a name, where elsewhere it would be masked as half a secret.
+    pub names_access_keys: bool,
     /// Each field, and where it is taken from.
     pub fields: Vec<(&'static str, Take)>,
 }
@@ -75,6 +77,11 @@ impl Format {
     /// A message may hold several events, and is as large as that needs.
     pub fn holds_several(&self) -> bool {
         matches!(self, Format::Mapped(mapping) if mapping.records.is_some())
+    }
+
+    /// IDs of AWS access keys are names.
+    pub(super) fn names_access_keys(&self) -> bool {
+        matches!(self, Format::Mapped(mapping) if mapping.names_access_keys)
     }
 }
 
@@ -177,7 +184,7 @@ fn address_of(text: &str) -> Option<String> {
     if bare.parse::<std::net::IpAddr>().is_ok() {
         return Some(bare.to_owned());
     }
-    bare.parse::<std::net::SocketAddr>().ok().map(|address| address.ip().to_string())
+    bare.parse::<core::net::SocketAddr>().ok().map(|address| address.ip().to_string())
 }
 
 fn is_redacted(text: &str) -> bool {

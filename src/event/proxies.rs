@@ -1,6 +1,6 @@
 //! The client behind trusted proxies.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// Hops looked at: a header of any length comes from anybody.
 const HOPS_MAX: usize = 32;
@@ -75,7 +75,7 @@ pub fn client(peer: IpAddr, forwarded_for: &str, trusted: &[Cidr]) -> IpAddr {
 fn address_of(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(hop);
     let address = bare.parse::<IpAddr>().ok();
-    address.or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|a| a.ip())).map(|address| address.to_canonical())
+    address.or_else(|| hop.parse::<core::net::SocketAddr>().ok().map(|a| a.ip())).map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

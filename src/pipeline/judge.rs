@@ -119,9 +119,7 @@ impl Pipeline {
         let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
         let mut out = Output::default();
         self.parts.with_world(|world| {
-            for a in &admitted {
-                p.shard.step(a, world, &mut out);
-            }
+            p.shard.step_all(&admitted, world, &mut out);
         });
         report_counts(&self.parts, p);
         self.record(name, out).await

@@ -26,6 +26,7 @@ use super::SourceEvent;
 use crate::config::KafkaConfig;
 use crate::wall;
 
+pub mod bench;
 mod certificate;
 mod client;
 mod facts;

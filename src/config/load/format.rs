@@ -51,7 +51,7 @@ pub(super) fn read_format(map: &mut MapReader<'_>) -> Format {
     }
     reader.finish();
     mapping.finish();
-    Format::Mapped(Mapping { records, fields })
+    Format::Mapped(Mapping { records, names_access_keys: false, fields })
 }
 
 fn check_pointer(map: &MapReader<'_>, name: &str, pointer: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::engine::subject::reserve_little;
 use crate::time::Millis;
 
 /// A network: /24 of IPv4, /48 of IPv6.
@@ -96,6 +97,7 @@ impl NetworkBook {
         {
             self.seen.remove(oldest);
         }
+        reserve_little(&mut self.seen);
         self.seen.push(Seen { network, first_at: at, last_at: at, calls, suspect });
         full
     }

@@ -38,8 +38,16 @@ pub struct Rates {
     /// Scatter of the hours and of the ten minutes: sums of (x-mu)²-mu and of mu².
     scatter_hour: Scatter,
     scatter_ten: Scatter,
-    /// Limits in force for the newest bucket, worked out once when it opened: bucket number, odds, ten minutes, hour.
-    limits: Option<(i64, u64, [u64; 2])>,
+    /// Limits for the newest bucket, where they were asked for. Nothing they depend on changes while it is the newest.
+    limits: Option<Box<Limits>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Limits {
+    bucket: i64,
+    odds: f64,
+    ten: u64,
+    hour: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,8 +80,6 @@ pub struct Window {
     pub observed: u64,
     /// Calls expected in the whole window.
     pub expected: f64,
-    /// The smallest count that is rarer than the odds asked for.
-    pub limit: u64,
 }
 
 impl Default for Rates {
@@ -141,6 +147,13 @@ impl Rates {
         }
     }
 
+    /// Reads from each part of the memory that counting and judging will read.
+    pub(in crate::engine) fn touch(&self) -> u64 {
+        let profile = u64::from((self.profile[0] + self.profile[12] + self.profile[23]).to_bits());
+        let ring = self.ring[0] ^ self.ring[RING / 2] ^ self.ring[RING - 1];
+        profile ^ u64::from(ring) ^ u64::from(self.days[0] ^ self.days[23]) ^ self.newest as u64
+    }
+
     /// Counts accepted calls at `at`. What is older than the ring is not counted.
     pub fn add(&mut self, at: Millis, calls: u32, lateness: Millis) {
         let bucket = at.div_euclid(BUCKET);
@@ -181,17 +194,21 @@ impl Rates {
         let of_day = hour.rem_euclid(24) as usize;
         let mu = f64::from(self.profile[of_day]);
         let known = self.days[of_day] > 0;
-        let ceiling =
-            if known { negative_binomial::limit(mu, self.alpha_hour(), HOLD_OUT_ODDS) as f64 } else { f64::MAX };
-        let mut total = 0.0;
-        for bucket in hour * PER_HOUR..(hour + 1) * PER_HOUR {
+        let buckets = hour * PER_HOUR..(hour + 1) * PER_HOUR;
+        let mut total: f64 = buckets.clone().map(|bucket| self.count_of(bucket) as f64).sum();
+        // No limit is so low that it would hold an ordinary hour out: only the others are worth the sum of its terms.
+        let ceiling = if known && total > ordinary(mu, self.alpha_hour()) {
+            negative_binomial::limit(mu, self.alpha_hour(), HOLD_OUT_ODDS) as f64
+        } else {
+            f64::MAX
+        };
+        for bucket in buckets {
             let x = self.count_of(bucket) as f64;
-            total += x;
             if known {
                 self.scatter_ten.learn(x.min(ceiling), mu / PER_HOUR as f64);
             }
         }
-        let total = total.min(ceiling);
+        total = total.min(ceiling);
         if known {
             self.scatter_hour.learn(total, mu);
         }
@@ -227,9 +244,8 @@ impl Rates {
         self.mean_hour() * (DAY / HOUR) as f64
     }
 
-    /// The newest ten minutes and their hour, each with the count that is rarer than `odds`. `None` unless `at` lies
-    /// in the newest bucket.
-    pub fn windows(&mut self, at: Millis, odds: f64) -> Option<[Window; 2]> {
+    /// The newest ten minutes and their hour. `None` unless `at` lies in the newest bucket.
+    pub fn windows(&self, at: Millis) -> Option<[Window; 2]> {
         let bucket = at.div_euclid(BUCKET);
         if bucket != self.newest {
             return None;
@@ -239,15 +255,6 @@ impl Rates {
         let of_day = hour.rem_euclid(24) as usize;
         let near = |offset: usize| f64::from(self.profile[(of_day + offset) % 24]);
         let mu = near(0).max(0.5 * (near(1) + near(23)) * 0.5).max(1e-3);
-        let limits = match self.limits {
-            Some((of, bits, limits)) if of == bucket && bits == odds.to_bits() => limits,
-            _ => {
-                let ten = negative_binomial::limit(mu / PER_HOUR as f64, self.alpha_ten(), odds);
-                let hour = negative_binomial::limit(mu, self.alpha_hour(), odds);
-                self.limits = Some((bucket, odds.to_bits(), [ten, hour]));
-                [ten, hour]
-            }
-        };
         let in_hour = (hour * PER_HOUR..=bucket).map(|b| self.count_of(b)).sum();
         Some([
             Window {
@@ -255,11 +262,31 @@ impl Rates {
                 length: BUCKET,
                 observed: self.count_of(bucket),
                 expected: mu / PER_HOUR as f64,
-                limit: limits[0],
             },
-            Window { starts_at: hour * HOUR, length: HOUR, observed: in_hour, expected: mu, limit: limits[1] },
+            Window { starts_at: hour * HOUR, length: HOUR, observed: in_hour, expected: mu },
         ])
     }
+
+    /// The smallest counts of these windows that are rarer than `odds`. Costs a thousand times what the windows do, so it is
+    /// to be asked only where the counts could matter at all.
+    pub fn limits(&mut self, windows: &[Window; 2], odds: f64) -> [u64; 2] {
+        let [ten, hour] = windows;
+        let bucket = ten.starts_at.div_euclid(BUCKET);
+        match self.limits.as_deref() {
+            Some(known) if known.bucket == bucket && known.odds == odds => [known.ten, known.hour],
+            _ => {
+                let ten = negative_binomial::limit(ten.expected, self.alpha_ten(), odds);
+                let hour = negative_binomial::limit(hour.expected, self.alpha_hour(), odds);
+                self.limits = Some(Box::new(Limits { bucket, odds, ten, hour }));
+                [ten, hour]
+            }
+        }
+    }
+}
+
+/// A count that no limit for [`HOLD_OUT_ODDS`] lies below: one call, or the mean and two standard deviations.
+fn ordinary(mu: f64, alpha: f64) -> f64 {
+    (mu + 2.0 * (mu + alpha * mu * mu).sqrt()).max(1.0)
 }
 
 fn slot(bucket: i64) -> usize {
@@ -286,14 +313,27 @@ mod tests {
         }
         let noon = start + 14 * DAY + 12 * HOUR + 9 * MINUTE;
         rates.add(noon, 1, LATENESS);
-        let [ten, hour] = rates.windows(noon, 1e-6).unwrap();
+        let windows = rates.windows(noon).unwrap();
+        let ([ten, hour], [limit, _]) = (windows, rates.limits(&windows, 1e-6));
         assert!((ten.expected - 20.0).abs() < 1.0, "{ten:?}");
         assert!((hour.expected - 120.0).abs() < 5.0, "{hour:?}");
-        assert!(ten.limit > 25 && ten.limit < 120, "{ten:?}");
+        assert!(limit > 25 && limit < 120, "{ten:?} {limit}");
         let night = start + 15 * DAY + 3 * HOUR;
         rates.add(night, 1, LATENESS);
-        let [ten, _] = rates.windows(night, 1e-6).unwrap();
-        assert!(ten.expected < 1.0 && ten.limit < 20, "{ten:?}");
+        let windows = rates.windows(night).unwrap();
+        let ([ten, _], [limit, _]) = (windows, rates.limits(&windows, 1e-6));
+        assert!(ten.expected < 1.0 && limit < 20, "{ten:?} {limit}");
+    }
+
+    #[test]
+    fn no_ordinary_hour_is_held_out() {
+        for alpha in [0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0] {
+            for step in 0..120 {
+                let mu = 1e-3 * 1.2_f64.powi(step);
+                let limit = negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64;
+                assert!(limit >= ordinary(mu, alpha), "mu {mu}, alpha {alpha}: {limit} < {}", ordinary(mu, alpha));
+            }
+        }
     }
 
     #[test]

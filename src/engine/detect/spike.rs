@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::rates::Window;
 use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::engine::subject::KeyFeatures;
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
 
 /// Windows that end in a day: 144 of ten minutes and 24 of an hour share the budget.
@@ -59,24 +61,26 @@ impl Spike {
     }
 }
 
+impl Spike {
+    fn is_much(&self, window: &Window) -> bool {
+        window.observed as f64 - window.expected >= self.min_extra
+    }
+}
+
 impl Detector for Spike {
     fn needs_window(&self) -> bool {
         true
     }
 
-    fn window_odds(&self) -> Option<f64> {
-        Some(self.odds)
+    fn limit_odds(&self, windows: &[Window; 2], key: &KeyFeatures) -> Option<f64> {
+        let could_be = windows.iter().any(|window| self.is_much(window));
+        (could_be && key.rates.days_learned() >= self.learning_days).then_some(self.odds)
     }
 
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
         let Some(windows) = &sight.windows else { return Verdict::Nothing };
-        if sight.key.rates.days_learned() < self.learning_days {
-            return Verdict::Nothing;
-        }
-        let over = |w: &&crate::engine::baseline::rates::Window| {
-            w.observed >= w.limit && w.observed as f64 - w.expected >= self.min_extra
-        };
-        let Some(window) = windows.iter().find(over) else { return Verdict::Nothing };
+        let over = |(window, limit): &&(Window, u64)| window.observed >= *limit && self.is_much(window);
+        let Some((window, limit)) = windows.iter().find(over) else { return Verdict::Nothing };
         let length = duration_text(window.length);
         Verdict::Sign(Box::new(Sign {
             opens: true,
@@ -93,13 +97,13 @@ impl Detector for Spike {
             reason: format!(
                 "{} calls since the {length} began; up to {} are usual for this key at this hour.",
                 window.observed,
-                window.limit - 1
+                limit - 1
             ),
             source: None,
             evidence: vec![
                 ("observed", window.observed.into()),
                 ("expected", json!((window.expected * 10.0).round() / 10.0)),
-                ("usual_up_to", (window.limit - 1).into()),
+                ("usual_up_to", (limit - 1).into()),
                 ("window", length.into()),
                 ("odds", json!(self.odds)),
                 ("learned_days", sight.key.rates.days_learned().into()),

@@ -29,6 +29,7 @@ fn at(pointers: &[&str]) -> Take {
 fn kong() -> Mapping {
     Mapping {
         records: None,
+        names_access_keys: false,
         fields: vec![
             ("event_id", at(&["/request/id", "/response/headers/x-kong-request-id"])),
             ("ts", at(&["/started_at"])),
@@ -53,6 +54,7 @@ fn kong() -> Mapping {
 fn envoy() -> Mapping {
     Mapping {
         records: None,
+        names_access_keys: false,
         fields: vec![
             ("event_id", at(&["/request_id", "/x-request-id", "/x_request_id"])),
             ("ts", at(&["/start_time", "/timestamp", "/time"])),
@@ -75,6 +77,7 @@ fn envoy() -> Mapping {
 fn nginx() -> Mapping {
     Mapping {
         records: None,
+        names_access_keys: false,
         fields: vec![
             ("event_id", at(&["/request_id"])),
             ("ts", at(&["/msec", "/time_iso8601", "/@timestamp", "/time", "/time_local"])),
@@ -104,6 +107,7 @@ fn cloudtrail() -> Mapping {
         |pairs: &[(&str, &str)]| pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
     Mapping {
         records: Some("/Records".into()),
+        names_access_keys: true,
         fields: vec![
             ("event_id", at(&["/eventID"])),
             ("ts", at(&["/eventTime"])),

@@ -14,6 +14,8 @@ const MESSAGES: usize = 1024;
 const BYTES: usize = 1 << 20;
 /// or this long after its first message.
 const AGE: Duration = Duration::from_millis(20);
+/// Messages between two looks at the clock.
+const MESSAGES_A_LOOK: usize = 32;
 
 /// One partition that is being read.
 #[derive(Debug)]
@@ -84,7 +86,10 @@ impl Gather {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.messages >= MESSAGES || self.bytes >= BYTES || self.since.is_some_and(|since| since.elapsed() >= AGE)
+        // The clock is read now and then only: where messages come slowly, a poll without one ends the batch anyway.
+        let is_time_to_look = self.messages.is_multiple_of(MESSAGES_A_LOOK);
+        let is_old = || self.since.is_some_and(|since| since.elapsed() >= AGE);
+        self.messages >= MESSAGES || self.bytes >= BYTES || is_time_to_look && is_old()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-//! For tests: topics and messages, on a real broker or on librdkafka's mock.
+//! For tests and measurements: topics and messages, on a real broker or on librdkafka's mock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
