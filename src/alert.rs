@@ -174,12 +174,21 @@ pub struct Reason {
 }
 
 /// The source that is to blame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The address as the event gave it.
     pub address: String,
     /// Its network: /24 for IPv4, /48 for IPv6.
     pub network: String,
+    /// Its country, ISO 3166-1, as GeoIP databases said when the alert was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The number of its autonomous system, as they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
+    /// Who runs the autonomous system, as they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
 }
 
 /// The alert record, version 1, as it stands after one change. The engine makes them; the store keeps the newest.

@@ -11,11 +11,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::brand::Brand;
 use crate::config::{Config, Secret, SourceConfig};
 use crate::dispatch::Dispatcher;
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
-use crate::event::redact::Masker;
+use crate::geoip::GeoIp;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::notify::deliver::{DeliveryCounts, DeliverySettings, run_deliveries};
@@ -28,6 +29,7 @@ use crate::store::Store;
 use crate::time::{Millis, rfc3339};
 use crate::{http, wall};
 
+pub mod places;
 pub mod rulebook;
 pub mod upkeep;
 
@@ -40,18 +42,15 @@ const SHUTDOWN: Duration = Duration::from_secs(25);
 /// How long a claimed delivery is ours: well over twice the transport's timeout.
 const LEASE_FACTOR: u32 = 4;
 
-/// The key of gateways' secret prefixes that are masked.
-pub const KEY_PREFIXES: &[&str] = &["caibo_live_sk_", "caibo_test_sk_"];
-
 /// Makes the decoder that a configuration asks for.
-pub fn decoder_for(source: &SourceConfig) -> Decoder {
-    decoder(source.fingerprint_secret.as_ref())
+pub fn decoder_for(source: &SourceConfig, brand: &Brand) -> Decoder {
+    decoder(source.fingerprint_secret.as_ref(), brand)
         .with_format(source.format.clone())
         .behind(source.trusted_proxies.clone())
 }
 
 /// A decoder of our own form.
-pub fn decoder(secret: Option<&Secret>) -> Decoder {
+pub fn decoder(secret: Option<&Secret>, brand: &Brand) -> Decoder {
     let random;
     let key = match secret {
         Some(secret) => secret.reveal().as_bytes(),
@@ -60,7 +59,7 @@ pub fn decoder(secret: Option<&Secret>) -> Decoder {
             &random
         }
     };
-    Decoder::new(key, Masker::new(KEY_PREFIXES))
+    Decoder::new(key, brand.masker())
 }
 
 /// Opens the store and sees that its form is this program's.
@@ -108,18 +107,21 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let transport = Transport::connect(&config.mail).map_err(|error| anyhow::anyhow!("mail.transport: {error}"))?;
     let store = open_store(&config).await?;
     metrics.store_up.set(1);
-    let rulebook = Rulebook::open(&config.rules.directory, store.clone(), instance.clone(), metrics.clone()).await?;
+    let rulebook = Rulebook::open(&config, store.clone(), instance.clone(), metrics.clone()).await?;
     let first_start: Millis = store.set_meta_once("first_start", &wall::now().to_string()).await?.parse()?;
     let history = History::load(&store).await.context("load what was learned from files")?;
     if let Some(history) = history {
         tracing::info!(learned_to = rfc3339(history.learned_to), "starts from what was learned from files");
     }
+    let databases = config.geoip.databases.clone();
+    let opened = tokio::task::spawn_blocking(move || GeoIp::open(&databases)).await?;
+    let geoip = Arc::new(opened.map_err(|error| anyhow::anyhow!("geoip.databases: {error}"))?);
     let server = http::listen(config.http.listen, metrics.clone(), health.clone(), stop_http.clone()).await?;
     let server = tokio::spawn(server);
 
     // Notices go on from where they were, whatever becomes of the source.
     let facts = Arc::new(RwLock::new(FactBook::new(config.limits.fact_keys)));
-    let decoder = Arc::new(decoder_for(&config.source));
+    let decoder = Arc::new(decoder_for(&config.source, &config.brand));
     let facts_task = FactsTask {
         store: store.clone(),
         decoder: decoder.clone(),
@@ -167,6 +169,8 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     };
     notices.spawn(upkeep.run(dispatcher, stop_notices.clone()));
 
+    notices.spawn(places::follow(geoip.clone(), config.geoip.reload_every, metrics.clone(), stop_notices.clone()));
+
     // Facts are read to their end before any event is judged.
     let (control, controlled) = mpsc::channel(CHANNEL);
     let mut threads = Vec::new();
@@ -203,6 +207,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         health: health.clone(),
         history,
+        geoip: geoip.clone(),
         first_start,
         wake_dispatcher: wake_dispatcher.clone(),
         stopping: stopping.clone(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::brand::Brand;
 use crate::event::mapping::Format;
 use crate::event::proxies::Cidr;
 use crate::time::Millis;
@@ -15,6 +16,10 @@ pub mod load;
 /// Everything that can be configured, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What the gateway calls itself.
+    pub brand: Brand,
+    /// Where addresses are looked up.
+    pub geoip: GeoipConfig,
     /// Where events come from.
     pub source: SourceConfig,
     /// Where the rule files are.
@@ -84,6 +89,15 @@ pub struct KafkaSecurity {
     pub username: Option<String>,
     /// SASL password (`password` or `password_file`).
     pub password: Option<Secret>,
+}
+
+/// `geoip:`
+#[derive(Clone, Debug)]
+pub struct GeoipConfig {
+    /// MMDB files; what the first does not know, the next may.
+    pub databases: Vec<PathBuf>,
+    /// How often to look whether one was replaced. Default 1 min.
+    pub reload_every: Millis,
 }
 
 /// `rules:`
@@ -171,6 +185,8 @@ pub struct MailConfig {
     pub support: Vec<String>,
     /// Who gets what is for operations.
     pub operations: Vec<String>,
+    /// The one link of merchants' mails (`brand.link`).
+    pub link: Option<String>,
     /// SMTP or files.
     pub transport: MailTransport,
     /// A delivery that fails for this long is given up. Default 24 h.

@@ -15,11 +15,13 @@ use crate::app::{self, Outside};
 use crate::config::{self, Config};
 use crate::event::auth::Decoder;
 use crate::event::redact::Masker;
+use crate::geoip::GeoIp;
 use crate::pipeline::takeover::foster_partition;
 use crate::replay::{Replay, replay};
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
 use crate::rules::shipped::SHIPPED;
+use crate::simulate::{asn_database, country_database};
 use crate::source::kafka::testing::{Mock, Producer};
 use crate::store::{AlertFilter, OutboxView, Store, Told};
 use crate::time::{DAY, HOUR, Millis};
@@ -284,12 +286,15 @@ fn write_files(plan: &Plan, brokers: &str) -> anyhow::Result<Config> {
         let text = text.replace("unused_for: 90d", &format!("unused_for: {}d", stage::UNUSED_DAYS));
         write(&rules.join(name), text.as_bytes())?;
     }
+    write(&plan.directory.join("asn.mmdb"), &asn_database())?;
+    write(&plan.directory.join("country.mmdb"), &country_database())?;
     let path = plan.directory.join("keywatch.yml");
     let text = format!(
         "# The demo's configuration. `keywatch alerts list --config {}` shows what was found.\n\
          source:\n  kafka:\n    brokers: {brokers}\n    properties:\n      session.timeout.ms: 6000\n      heartbeat.interval.ms: 500\n  \
          fingerprint_secret: {FINGERPRINT_KEY}\n\
          rules:\n  directory: rules\n\
+         geoip:\n  databases: [asn.mmdb, country.mmdb]\n\
          store:\n  url: sqlite:keywatch.db\n\
          limits:\n  checkpoint_every: 5s\n  keep: 3650d\n\
          alerts:\n  # In event time a good deal more: the demo plays fast.\n  group_wait: 1s\n  # The simulated days are long gone.\n  mail_old: true\n\
@@ -321,8 +326,11 @@ async fn learn(plan: &Plan, stage: &stage::Stage, config: &Config, decoder: &Dec
         mail: config.mail.clone(),
         limits: config.limits.clone(),
         group_wait: config.alerts.group_wait,
+        geoip: Arc::new(GeoIp::open(&config.geoip.databases).map_err(anyhow::Error::msg)?),
     };
-    let replayed = replay(replay_plan, Arc::new(rules), decoder).await.context("learn from the history")?;
+    let replayed = replay(replay_plan, Arc::new(rules.in_words_of(&config.brand)), decoder)
+        .await
+        .context("learn from the history")?;
     Ok((replayed.messages, replayed.alerts.len()))
 }
 

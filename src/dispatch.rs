@@ -111,6 +111,7 @@ impl Dispatcher {
             from: &self.mail.from,
             support: &self.mail.support,
             operations: &self.mail.operations,
+            link: self.mail.link.as_deref(),
             max_alerts: ALERTS_PER_MAIL,
         }
     }

@@ -56,6 +56,10 @@ pub struct Metrics {
     pub rules_reloads: IntCounterVec,
     /// 1 for the rules version in force.
     pub rules_info: IntGaugeVec,
+    /// How old the GeoIP databases in use are, by type.
+    pub geoip_age: IntGaugeVec,
+    /// Replaced GeoIP databases by what became of them: reloaded, refused.
+    pub geoip_reloads: IntCounterVec,
 }
 
 /// Name, label and help of each metric, for the reference.
@@ -85,6 +89,8 @@ pub const CATALOGUE: &[(&str, &str, &str)] = &[
     ("keywatch_messages_lost_total", "", "Messages that retention took before they were read."),
     ("keywatch_rules_reloads_total", "result", "Reloads of the rule files."),
     ("keywatch_rules_info", "version", "1 for the rules version in force."),
+    ("keywatch_geoip_age_seconds", "database", "Time since the GeoIP database in use was built."),
+    ("keywatch_geoip_reloads_total", "result", "GeoIP databases that were replaced on disk."),
 ];
 
 impl Metrics {
@@ -109,6 +115,11 @@ impl Metrics {
         };
         let rules_info = IntGaugeVec::new(Opts::new("keywatch_rules_info", help("keywatch_rules_info")), &["version"])?;
         registry.register(Box::new(rules_info.clone()))?;
+        let geoip_age = IntGaugeVec::new(
+            Opts::new("keywatch_geoip_age_seconds", help("keywatch_geoip_age_seconds")),
+            &["database"],
+        )?;
+        registry.register(Box::new(geoip_age.clone()))?;
         Ok(Metrics {
             messages_read: counter("keywatch_messages_read_total")?,
             messages_rejected: counters("keywatch_messages_rejected_total", "reason")?,
@@ -135,6 +146,8 @@ impl Metrics {
             messages_lost: counter("keywatch_messages_lost_total")?,
             rules_reloads: counters("keywatch_rules_reloads_total", "result")?,
             rules_info,
+            geoip_age,
+            geoip_reloads: counters("keywatch_geoip_reloads_total", "result")?,
             registry,
         })
     }
@@ -167,9 +180,11 @@ mod tests {
             &metrics.case_changes,
             &metrics.deliveries,
             &metrics.rules_reloads,
+            &metrics.geoip_reloads,
         ] {
             counter.with_label_values(&["x"]).inc();
         }
+        metrics.geoip_age.with_label_values(&["x"]).set(1);
         metrics.rules_in_force("a");
         metrics.rules_in_force("b");
         let text = metrics.render();

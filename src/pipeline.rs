@@ -32,6 +32,7 @@ pub mod judge;
 pub mod partition;
 pub mod takeover;
 
+use crate::geoip::GeoIp;
 use history::History;
 use partition::Partition;
 
@@ -95,6 +96,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// What was learned from files before the first start.
     pub history: Option<History>,
+    /// Where addresses are looked up.
+    pub geoip: Arc<GeoIp>,
     /// When the very first start was: what lies before it is not mailed.
     pub first_start: Millis,
     /// Woken when a notice may be due.

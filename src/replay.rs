@@ -15,6 +15,7 @@ use crate::engine::snapshot::{self, ShardState};
 use crate::event::RejectReason;
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
+use crate::geoip::GeoIp;
 use crate::metrics::Metrics;
 use crate::notify::mail::Transport;
 use crate::pipeline::checkpoint::stored_rows;
@@ -48,6 +49,8 @@ pub struct Replay {
     pub limits: Limits,
     /// How long milder alerts gather, in event time.
     pub group_wait: Millis,
+    /// Where addresses are looked up.
+    pub geoip: Arc<GeoIp>,
 }
 
 /// What came of it.
@@ -234,8 +237,11 @@ impl Run {
             let changes: Vec<CaseChange> = output
                 .changes
                 .into_iter()
-                .map(|change| CaseChange {
-                    alert: change.alert,
+                .map(|mut change| CaseChange {
+                    alert: {
+                        self.plan.geoip.enrich(&mut change.alert);
+                        change.alert
+                    },
                     notify: self.dispatcher.is_some(),
                     foster: change.foster,
                 })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Audience, Kind, Severity};
+use crate::brand::Brand;
 use crate::engine::detect::Detector;
 use crate::event::Env;
 
@@ -18,6 +19,18 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
     /// The files that the set was compiled from, ordered by name.
     pub files: Vec<RuleFile>,
+}
+
+impl RuleSet {
+    /// The same rules, in a gateway's own words.
+    pub fn in_words_of(mut self, brand: &Brand) -> RuleSet {
+        for rule in &mut self.rules {
+            rule.title = brand.fill(&rule.title);
+            rule.description = brand.fill(&rule.description);
+            rule.runbook.iter_mut().for_each(|step| *step = brand.fill(step));
+        }
+        self
+    }
 }
 
 /// One rule file as it was read.

@@ -18,7 +18,7 @@ mod geo;
 mod incident;
 mod key;
 mod line;
-mod mmdb;
+pub mod mmdb;
 mod network;
 mod random;
 

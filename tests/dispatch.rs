@@ -56,6 +56,7 @@ async fn what_comes_after_the_hours_mails_gathers_and_is_told_later() {
             reply_to: "support@example.com".into(),
             support: vec!["support@example.com".into()],
             operations: Vec::new(),
+            link: None,
             transport: MailTransport::None,
             give_up_after: HOUR,
         },

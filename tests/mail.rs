@@ -54,7 +54,7 @@ fn alert(kind: Kind, severity: Severity, evidence: Value) -> Alert {
         merchant_id: Some("m_8127".into()),
         key_id: Some("key_81".into()),
         key_hint: Some("caibo_live_sk_…9f2c".into()),
-        source: Some(Source { address: "203.0.113.7".into(), network: "203.0.113.0/24".into() }),
+        source: Some(Source { address: "203.0.113.7".into(), network: "203.0.113.0/24".into(), ..Source::default() }),
         audience: Audience::Both,
         summary: "live key …9f2c was used from a network not seen before".into(),
         evidence,
@@ -150,6 +150,7 @@ fn decide_with(
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &operations,
+        link: None,
         max_alerts: ALERTS_PER_MAIL,
     };
     let decision = plan(group, &cases, &ctx, T0 + 75 * MINUTE);
@@ -298,7 +299,7 @@ fn strangers_text_stays_text() {
         evil.clone(): evil, "sample_event_ids": vec![evil.clone(); 50]});
     (alert.summary, alert.key_id) = (evil.clone(), Some(format!("k'; rm -rf ~; {evil}")));
     (alert.key_hint, alert.source) =
-        (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone() }));
+        (Some(evil.clone()), Some(Source { address: evil.clone(), network: evil.clone(), ..Source::default() }));
     alert.reasons = vec![Reason { kind: Kind::NewIp, score: 0.9, text: evil.clone() }; 50];
     // The rules' own text may name our addresses, but is no markup either.
     alert.runbook = vec![evil.replace("https://", "").replace("evil.example", "evil"); 50];
@@ -337,6 +338,7 @@ fn decide_unchecked(group: &Group, cases: &[GroupCase], merchant: &MerchantFacts
         from: "keywatch@caibo.digital",
         support: &support,
         operations: &support,
+        link: None,
         max_alerts: ALERTS_PER_MAIL,
     };
     plan(group, cases, &ctx, T0).expect("a notice is due")
@@ -426,6 +428,7 @@ fn old_news_is_one_mail_to_operations() {
         from: "keywatch@caibo.digital",
         support: &[],
         operations: &operations,
+        link: None,
         max_alerts: ALERTS_PER_MAIL,
     };
     let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);

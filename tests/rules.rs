@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use keywatch::alert::{Audience, Kind, Severity};
+use keywatch::brand::Brand;
 use keywatch::engine::detect::{Detector, DetectorSpec, SPECS};
 use keywatch::engine::params::{ParamSpec, ParamType, ParamValue, Params};
 use keywatch::event::Env;
@@ -256,7 +257,8 @@ fn the_number_of_files_is_bounded() {
 }
 
 fn shipped() -> RuleSet {
-    load(Path::new("rules"), SPECS, &[]).unwrap_or_else(|problems| panic!("{}", render(&problems)))
+    let rules = load(Path::new("rules"), SPECS, &[]).unwrap_or_else(|problems| panic!("{}", render(&problems)));
+    rules.in_words_of(&Brand::default())
 }
 
 #[test]

@@ -177,11 +177,13 @@ async fn a_replay_finds_what_six_rules_can_find() {
             reply_to: "a@example.com".into(),
             support: Vec::new(),
             operations: Vec::new(),
+            link: None,
             transport: MailTransport::None,
             give_up_after: HOUR,
         },
         limits: Limits::default(),
         group_wait: 30 * SECOND,
+        geoip: std::sync::Arc::default(),
     };
     let replayed = replay(plan, Arc::new(rules), &decoder()).await.unwrap();
     let exact = ["new_ip", "env_mismatch", "rotated_key_use", "revoked_key_use", "stale_key"];

@@ -66,6 +66,8 @@ pub struct NoticeContext<'a> {
     pub support: &'a [String],
     /// Addresses of operations.
     pub operations: &'a [String],
+    /// The one link of merchants' mails.
+    pub link: Option<&'a str>,
     /// Alerts shown at most, [`ALERTS_PER_MAIL`].
     pub max_alerts: usize,
 }
@@ -110,6 +112,7 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
         subject_more,
         still_firing,
         max_alerts: ctx.max_alerts,
+        link: ctx.link,
         now,
     });
     Some(Decision {

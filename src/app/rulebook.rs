@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::brand::Brand;
+use crate::config::Config;
 use crate::engine::detect::SPECS;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
@@ -15,6 +17,7 @@ use crate::yaml::render;
 #[derive(Debug)]
 pub struct Rulebook {
     directory: PathBuf,
+    brand: Brand,
     store: Store,
     instance: String,
     metrics: Arc<Metrics>,
@@ -24,8 +27,9 @@ pub struct Rulebook {
 }
 
 /// Reads and validates a folder of rules as one version.
-pub fn read_rules(directory: &Path) -> Result<RuleSet, String> {
-    load(directory, SPECS, &[]).map_err(|problems| render(&problems))
+pub fn read_rules(directory: &Path, brand: &Brand) -> Result<RuleSet, String> {
+    let rules = load(directory, SPECS, &[]).map_err(|problems| render(&problems))?;
+    Ok(rules.in_words_of(brand))
 }
 
 impl Rulebook {
@@ -33,11 +37,13 @@ impl Rulebook {
     ///
     /// A folder that was in force before and was followed by another is old: this instance was started with files that
     /// somebody has replaced since, and must not take the others back.
-    pub async fn open(directory: &Path, store: Store, instance: String, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, store: Store, instance: String, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let (directory, brand) = (&config.rules.directory, config.brand.clone());
         let proposed =
-            read_rules(directory).map_err(|problems| anyhow::anyhow!("the rules are not valid\n{problems}"))?;
+            read_rules(directory, &brand).map_err(|problems| anyhow::anyhow!("the rules are not valid\n{problems}"))?;
         let mut book = Rulebook {
             directory: directory.to_owned(),
+            brand,
             store,
             instance,
             metrics,
@@ -53,7 +59,7 @@ impl Rulebook {
                 let rules = compile(stored.files, SPECS).map_err(|p| {
                     anyhow::anyhow!("the rules in force cannot be read by this version\n{}", render(&p))
                 })?;
-                book.current = Arc::new(rules);
+                book.current = Arc::new(rules.in_words_of(&book.brand));
             }
             _ => book.adopt(proposal).await?,
         }
@@ -68,7 +74,7 @@ impl Rulebook {
 
     /// SIGHUP: validates the folder whole, and adopts it for every instance. An invalid one changes nothing.
     pub async fn reload(&mut self) -> Option<Arc<RuleSet>> {
-        let (word, changed) = match read_rules(&self.directory) {
+        let (word, changed) = match read_rules(&self.directory, &self.brand) {
             Err(problems) => {
                 tracing::error!("the rules are not valid; those in force stay\n{problems}");
                 ("invalid", None)
@@ -103,7 +109,7 @@ impl Rulebook {
         }
         match compile(stored.files, SPECS) {
             Ok(rules) => {
-                self.current = Arc::new(rules);
+                self.current = Arc::new(rules.in_words_of(&self.brand));
                 self.metrics.rules_in_force(&self.current.version);
                 Some(self.current.clone())
             }

@@ -67,6 +67,7 @@ pub fn parts(store: &Store, rules: &Arc<RuleSet>, decoder: &Arc<Decoder>) -> any
         health,
         first_start: wall::now(),
         history: None,
+        geoip: Arc::default(),
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: CancellationToken::new(),
     })

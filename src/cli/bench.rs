@@ -8,6 +8,7 @@ use clap::Subcommand;
 use crate::app::decoder;
 use crate::bench::report::Report;
 use crate::bench::{checkpoint, engine, kafka, memory, restart};
+use crate::brand::Brand;
 use crate::cli::alerts::Output;
 use crate::cli::{Failure, runtime, say};
 use crate::config::Secret;
@@ -128,20 +129,23 @@ pub fn bench(command: &BenchCommand) -> Result<(), Failure> {
                 events: *events as usize,
                 per_second: f64::from(*per_second),
             };
-            print(&engine::run(&size, &rules(&common.rules)?, &decoder(None)), common)
+            print(&engine::run(&size, &rules(&common.rules)?, &decoder(None, &Brand::default())), common)
         }
         BenchCommand::Kafka { brokers, keys, events, store, common } => {
             let size = kafka::Size { keys: *keys as usize, events: *events as usize };
-            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None)));
+            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None, &Brand::default())));
             print(&runtime()?.block_on(kafka::run(&size, brokers, store.url(), &rules, &decoder))?, common)
         }
         BenchCommand::Checkpoint { keys, dirty, store, common } => {
             let size = checkpoint::Size { keys: *keys as usize, dirty: (*dirty).min(*keys) as usize };
             let rules = rules(&common.rules)?;
-            print(&runtime()?.block_on(checkpoint::run(&size, store.url(), &rules, &decoder(None)))?, common)
+            print(
+                &runtime()?.block_on(checkpoint::run(&size, store.url(), &rules, &decoder(None, &Brand::default())))?,
+                common,
+            )
         }
         BenchCommand::Restart { keys, store, common } => {
-            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None)));
+            let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None, &Brand::default())));
             print(&runtime()?.block_on(restart::run(*keys as usize, store.url(), &rules, &decoder))?, common)
         }
         BenchCommand::Memory { keys, common } => print(&memory::run(*keys as usize, &rules(&common.rules)?), common),

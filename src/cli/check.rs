@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use crate::app::rulebook::read_rules;
+use crate::brand::Brand;
 use crate::cli::{ConfigArg, Failure, say};
 use crate::config::Config;
 use crate::config::load::load;
@@ -38,7 +39,7 @@ pub fn load_config(path: &Path) -> Result<Config, Failure> {
 pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
     let ConfigCommand::Check(arg) = command;
     let config = load_config(&arg.config)?;
-    let rules = read_rules(&config.rules.directory).map_err(Failure::No)?;
+    let rules = read_rules(&config.rules.directory, &config.brand).map_err(Failure::No)?;
     say(&format!(
         "{}: fine, with {} rules from {}",
         arg.config.display(),
@@ -51,7 +52,7 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
 /// `keywatch rules …`
 pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
     let RulesCommand::Check { directory } = command;
-    let rules = read_rules(directory).map_err(Failure::No)?;
+    let rules = read_rules(directory, &Brand::default()).map_err(Failure::No)?;
     say(&format!("{}: fine, {} rules, version {}", directory.display(), rules.rules.len(), rules.version));
     Ok(())
 }

@@ -9,11 +9,13 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 
 use crate::app::{decoder, decoder_for};
+use crate::brand::Brand;
 use crate::cli::check::load_config;
 use crate::cli::{Failure, complain, runtime, say, text};
 use crate::config::{Limits, MailConfig, MailTransport};
 use crate::engine::detect::SPECS;
 use crate::event::mapping::{Format, PRESETS, preset};
+use crate::geoip::GeoIp;
 use crate::replay::{Replay, Replayed, replay as run};
 use crate::rules::compile::{Override, load};
 use crate::time::{DAY, SECOND, parse_rfc3339};
@@ -32,9 +34,12 @@ pub struct Args {
     /// Facts about keys and merchants, one JSON object a line
     #[arg(long, value_name = "FILE")]
     key_events: Option<PathBuf>,
-    /// Form of the events; `native` is the only one so far
+    /// Form of the events: what gateway wrote them
     #[arg(long, value_name = "PRESET", value_parser = clap::builder::PossibleValuesParser::new(PRESETS.map(|(name, _)| name)))]
     format: Option<String>,
+    /// Look addresses up in this database; may be given several times
+    #[arg(long, value_name = "MMDB")]
+    geoip: Vec<PathBuf>,
     /// Let event time go on until then (RFC 3339), so that what is due fires
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -75,14 +80,19 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         .iter()
         .map(|text| Override::parse(text).map_err(|problem| wrong_set(&[problem])))
         .collect::<Result<_, _>>()?;
+    let brand = config.as_ref().map_or_else(Brand::default, |config| config.brand.clone());
     let rules = load(&args.rules, SPECS, &overrides).map_err(|problems| {
         let is_set = problems.iter().all(|problem| problem.file.starts_with("--set "));
         if is_set { wrong_set(&problems) } else { Failure::No(render(&problems)) }
     })?;
-    let decoder = config.as_ref().map_or_else(|| decoder(None), |config| decoder_for(&config.source));
+    let decoder = config.as_ref().map_or_else(|| decoder(None, &brand), |config| decoder_for(&config.source, &brand));
     let decoder = match &args.format {
         None => decoder,
         Some(name) => decoder.with_format(preset(name).map_or(Format::Native, Format::Mapped)),
+    };
+    let databases = match (&config, args.geoip.is_empty()) {
+        (Some(config), true) => &config.geoip.databases,
+        _ => &args.geoip,
     };
     let plan = Replay {
         events: args.events.clone(),
@@ -91,12 +101,13 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         until,
         save_state: args.save_state.clone(),
         mail_out: args.mail_out.clone(),
-        mail: config.as_ref().map_or_else(sample_addresses, |c| c.mail.clone()),
+        mail: config.as_ref().map_or_else(|| sample_addresses(&brand), |c| c.mail.clone()),
         limits: config.as_ref().map_or_else(Limits::default, |c| c.limits.clone()),
         group_wait: config.as_ref().map_or(30 * SECOND, |c| c.alerts.group_wait),
+        geoip: Arc::new(GeoIp::open(databases).map_err(Failure::No)?),
     };
     let started = wall::instant();
-    let replayed = runtime()?.block_on(run(plan, Arc::new(rules), &decoder))?;
+    let replayed = runtime()?.block_on(run(plan, Arc::new(rules.in_words_of(&brand)), &decoder))?;
     let seconds = started.elapsed().as_secs_f64();
 
     match &args.alerts_out {
@@ -115,12 +126,14 @@ fn wrong_set(problems: &[Problem]) -> Failure {
     Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
 }
 
-fn sample_addresses() -> MailConfig {
+fn sample_addresses(brand: &Brand) -> MailConfig {
+    let host = brand.support.rsplit('@').next().unwrap_or("localhost");
     MailConfig {
-        from: "keywatch@caibo.digital".into(),
-        reply_to: "support@caibo.digital".into(),
-        support: vec!["support@caibo.digital".into()],
-        operations: vec!["operations@caibo.digital".into()],
+        from: format!("keywatch@{host}"),
+        reply_to: brand.support.clone(),
+        support: vec![brand.support.clone()],
+        operations: vec![format!("operations@{host}")],
+        link: brand.link.clone(),
         transport: MailTransport::None,
         give_up_after: DAY,
     }

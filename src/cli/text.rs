@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::alert::Alert;
 pub use crate::cli::term::width;
+use crate::geoip::Place;
 use crate::store::Told;
 use crate::time::rfc3339;
 
@@ -41,6 +42,10 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
     }
     if let Some(source) = &alert.source {
         text.push_str(&format!("  source    {}, network {}\n", source.address, source.network));
+        let place = Place::words(source.organisation.as_deref(), source.asn, source.country.as_deref());
+        if !place.is_empty() {
+            text.push_str(&format!("            {place} (as looked up)\n"));
+        }
     }
     text.push_str("\nwhy\n");
     for reason in &alert.reasons {

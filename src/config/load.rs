@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::{AlertsConfig, Config, HttpConfig, Limits, LogConfig, RulesConfig, Secret, SourceConfig, StoreConfig};
+use super::{
+    AlertsConfig, Config, GeoipConfig, HttpConfig, Limits, LogConfig, RulesConfig, Secret, SourceConfig, StoreConfig,
+};
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use crate::yaml::{self, MapReader, Node, Problem, Problems, Value, is_secret_name, known_words};
 use kafka::read_kafka;
 use mail::read_mail;
 
+mod brand;
 mod format;
 mod kafka;
 mod mail;
@@ -158,16 +161,18 @@ impl Files<'_> {
 
 /// `None` only where a problem was noted.
 fn read(mut top: MapReader<'_>, files: &Files<'_>) -> Option<Config> {
+    let brand = brand::read_brand(top.optional_map("brand"));
+    let geoip = read_geoip(top.map("geoip"), files);
     let source = read_source(top.map("source"), files);
     let rules = read_rules(top.map("rules"), files);
     let store = read_store(top.map("store"), files);
     let limits = read_limits(top.map("limits"));
     let alerts = read_alerts(top.map("alerts"));
-    let mail = read_mail(top.map("mail"), files);
+    let mail = read_mail(top.map("mail"), files, &brand);
     let http = read_http(top.map("http"));
     let log = read_log(top.map("log"));
     top.finish();
-    Some(Config { source: source?, rules, store: store?, limits, alerts, mail: mail?, http: http?, log })
+    Some(Config { brand, geoip, source: source?, rules, store: store?, limits, alerts, mail: mail?, http: http?, log })
 }
 
 fn read_source(mut map: MapReader<'_>, files: &Files<'_>) -> Option<SourceConfig> {
@@ -177,6 +182,20 @@ fn read_source(mut map: MapReader<'_>, files: &Files<'_>) -> Option<SourceConfig
     let trusted_proxies = format::read_proxies(&mut map);
     map.finish();
     Some(SourceConfig { kafka: kafka?, fingerprint_secret, format, trusted_proxies })
+}
+
+/// Databases that are looked into, at most.
+const DATABASES_MAX: usize = 16;
+
+fn read_geoip(mut map: MapReader<'_>, files: &Files<'_>) -> GeoipConfig {
+    let named = map.strings("databases").unwrap_or_default();
+    if DATABASES_MAX < named.len() {
+        map.problems().add(map.at("databases"), format!("more than {DATABASES_MAX} databases"));
+    }
+    let databases = named.into_iter().map(|(path, _)| files.base.join(path)).collect();
+    let reload_every = map.duration("reload_every", SECOND..=DAY).unwrap_or(MINUTE);
+    map.finish();
+    GeoipConfig { databases, reload_every }
 }
 
 fn read_rules(mut map: MapReader<'_>, files: &Files<'_>) -> RulesConfig {

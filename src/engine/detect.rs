@@ -96,7 +96,7 @@ impl Sight<'_> {
     /// The source, as alerts name it.
     pub fn source(&self) -> Option<Source> {
         let address = self.event.source_ip?;
-        Some(Source { address: address.to_string(), network: Network::of(address).to_string() })
+        Some(Source { address: address.to_string(), network: Network::of(address).to_string(), ..Source::default() })
     }
 }
 

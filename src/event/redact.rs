@@ -67,10 +67,15 @@ impl Masker {
     /// A masker for keys with these prefixes, besides the patterns that everybody's secrets have.
     /// Prefixes under three characters would mask ordinary words and are left out.
     pub fn new(prefixes: &[&str]) -> Self {
+        Masker::for_keys(prefixes.iter().map(|text| ((*text).to_owned(), env_of_words(text))))
+    }
+
+    /// The same, where it is known to which environment a prefix belongs.
+    pub fn for_keys(prefixes: impl IntoIterator<Item = (String, Option<Env>)>) -> Self {
         let prefixes: Vec<Prefix> = prefixes
-            .iter()
-            .filter(|text| 3 <= text.len() && text.is_ascii())
-            .map(|text| Prefix { text: (*text).to_owned(), env: env_of_words(text) })
+            .into_iter()
+            .filter(|(text, _)| 3 <= text.len() && text.is_ascii())
+            .map(|(text, env)| Prefix { text, env })
             .collect();
         let (first, second) = pair_table(&prefixes);
         Masker { prefixes, first: Box::new(first), second: Box::new(second) }

@@ -56,6 +56,8 @@ pub struct Letter<'a> {
     pub still_firing: usize,
     /// Alerts shown at most; the others are counted.
     pub max_alerts: usize,
+    /// The one link of a merchant's mail, where there is one.
+    pub link: Option<&'a str>,
     /// When it is written (wall time).
     pub now: Millis,
 }

@@ -263,8 +263,9 @@ pub(super) fn decode_row(row: &SubjectRow, p: &Partition) -> anyhow::Result<Subj
 }
 
 /// Old news is stored and shown, not mailed (law 9).
-fn to_case_change(parts: &Parts, change: Change, now: Millis) -> CaseChange {
+fn to_case_change(parts: &Parts, mut change: Change, now: Millis) -> CaseChange {
     let fresh = now - change.at <= parts.alerts.max_age && change.at >= parts.first_start;
+    parts.geoip.enrich(&mut change.alert);
     CaseChange { alert: change.alert, notify: fresh || parts.alerts.mail_old, foster: change.foster }
 }
 

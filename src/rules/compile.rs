@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Matcher, Rule, RuleFile, RuleSet};
 use crate::alert::{Audience, Severity, hex};
+use crate::brand;
 use crate::config::load::{read_bounded, reason};
 use crate::engine::detect::DetectorSpec;
 use crate::engine::params::{ParamSpec, ParamType, ParamValue, Params};
@@ -381,6 +382,19 @@ fn one_line(problems: &Problems, at: Position, text: &str, max: usize) -> String
     }
     if text.contains(char::is_control) {
         problems.add(at, "contains control characters");
+    }
+    if let Some(unknown) = brand::unknown_word(&text) {
+        let word = unknown.trim_start_matches('{').trim_end_matches('}').trim();
+        let names = brand::WORDS.map(|(name, _)| name);
+        let hint = match closest(word, names) {
+            Some(near) => format!("did you mean `{{{{{near}}}}}`?"),
+            None => format!("between `{{{{` and `}}}}` stands one of {}", known_words(names)),
+        };
+        problems.add_with_hint(
+            at,
+            format!("`{}` stands for nothing", unknown.chars().take(40).collect::<String>()),
+            hint,
+        );
     }
     text
 }

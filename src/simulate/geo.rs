@@ -31,7 +31,7 @@ pub fn country_database() -> Vec<u8> {
             let country = Value::Map(vec![("iso_code".into(), Value::Text(p.country.into())), ("names".into(), names)]);
             let mut fields = vec![("country".to_owned(), country)];
             if p.trade == Trade::Anonymiser {
-                fields.push(("traits".into(), Value::Map(vec![("is_anonymous_proxy".into(), Value::Uint16(1))])));
+                fields.push(("traits".into(), Value::Map(vec![("is_anonymous_proxy".into(), Value::Boolean(true))])));
             }
             Value::Map(fields)
         }),

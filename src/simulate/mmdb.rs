@@ -12,6 +12,8 @@ pub enum Value {
     Uint32(u32),
     /// `uint16`
     Uint16(u16),
+    /// `boolean`
+    Boolean(bool),
     /// `uint64`
     Uint64(u64),
     /// `map`
@@ -102,6 +104,8 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
             out.extend_from_slice(text.as_bytes());
         }
         Value::Uint16(n) => number(5, u64::from(*n), out),
+        // Type 14, behind a type byte of its own; the size is the value.
+        Value::Boolean(yes) => out.extend([u8::from(*yes), 14 - 7]),
         Value::Uint32(n) => number(6, u64::from(*n), out),
         Value::Uint64(n) => number(9, *n, out),
         Value::Map(fields) => {

@@ -46,11 +46,13 @@ pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_stat
             reply_to: "a@example.com".into(),
             support: Vec::new(),
             operations: Vec::new(),
+            link: None,
             transport: MailTransport::None,
             give_up_after: HOUR,
         },
         limits: Limits::default(),
         group_wait: 30 * SECOND,
+        geoip: std::sync::Arc::default(),
     };
     replay(plan, lab::rules(QUICK), &decoder()).await.unwrap()
 }
@@ -115,6 +117,7 @@ pub async fn piped(
         rules: lab::rules(QUICK),
         metrics: metrics.clone(),
         health: health.clone(),
+        geoip: Arc::default(),
         history,
         first_start: 0,
         wake_dispatcher: Arc::new(Notify::new()),

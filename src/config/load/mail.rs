@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::Files;
 use super::kafka::is_host;
+use crate::brand::Brand;
 use crate::config::{MailConfig, MailTransport, SmtpConfig, SmtpTls};
 use crate::time::{DAY, MINUTE, Millis, SECOND};
 use crate::yaml::{MapReader, Position};
@@ -11,7 +12,7 @@ use crate::yaml::{MapReader, Position};
 /// How long a failing delivery may be tried.
 const GIVE_UP: RangeInclusive<Millis> = MINUTE..=30 * DAY;
 
-pub(super) fn read_mail(mut map: MapReader<'_>, files: &Files<'_>) -> Option<MailConfig> {
+pub(super) fn read_mail(mut map: MapReader<'_>, files: &Files<'_>, brand: &Brand) -> Option<MailConfig> {
     let from = read_address(&mut map, "from");
     let reply_to = read_address(&mut map, "reply_to");
     let support = read_addresses(&mut map, "support");
@@ -34,15 +35,16 @@ pub(super) fn read_mail(mut map: MapReader<'_>, files: &Files<'_>) -> Option<Mai
     map.finish();
     Some(MailConfig {
         from: from.unwrap_or_else(|| "keywatch@localhost".into()),
-        reply_to: reply_to.unwrap_or_else(|| "support@caibo.digital".into()),
+        reply_to: reply_to.unwrap_or_else(|| brand.support.clone()),
         support,
         operations,
+        link: brand.link.clone(),
         transport: transport?,
         give_up_after,
     })
 }
 
-fn read_address(map: &mut MapReader<'_>, name: &'static str) -> Option<String> {
+pub(super) fn read_address(map: &mut MapReader<'_>, name: &'static str) -> Option<String> {
     let address = map.string(name)?;
     check_address(map, &address, map.at(name));
     Some(address)

@@ -88,16 +88,20 @@ fn is_hidden(c: char) -> bool {
 
 /// A whole key has no business here. Should one arrive all the same, only its form and last four characters stay.
 fn mask_keys(text: &str) -> String {
-    const PREFIXES: [&str; 2] = ["caibo_live_sk_", "caibo_test_sk_"];
+    const MARKS: [&str; 4] = ["_live_", "_test_", "-live-", "-test-"];
     let lower = text.to_ascii_lowercase();
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
-        let Some((start, prefix)) = PREFIXES.iter().filter_map(|p| lower[at..].find(p).map(|i| (at + i, p))).min()
-        else {
+        let Some((start, prefix)) = MARKS.iter().filter_map(|p| lower[at..].find(p).map(|i| (at + i, p))).min() else {
             break;
         };
-        let body = start + prefix.len();
+        let mut body = start + prefix.len();
+        // `caibo_live_sk_`: a short word more before the secret begins.
+        let more = lower[body..].bytes().take_while(u8::is_ascii_lowercase).count();
+        if more <= 4 && matches!(lower.as_bytes().get(body + more), Some(b'_' | b'-')) {
+            body += more + 1;
+        }
         let len: usize = text[body..]
             .chars()
             .take_while(|c| c.is_ascii_alphanumeric() || "_-=+/%".contains(*c))

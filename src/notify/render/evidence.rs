@@ -14,6 +14,9 @@ pub const SOURCES_MAX: usize = 5;
 /// Usual networks shown for one alert.
 pub const KNOWN_MAX: usize = 3;
 
+/// What GeoIP databases said of a network.
+const PLACE: [&str; 3] = ["provider", "country", "hides"];
+
 /// What an alert brings with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a>(pub &'a Alert);
@@ -190,7 +193,7 @@ fn network(value: &Value) -> Option<String> {
         return Some(foreign(text, 60)).filter(|text| !text.is_empty());
     }
     let name = part(value, "network", 60).or_else(|| part(value, "address", 60))?;
-    let mut more: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
+    let mut more: Vec<String> = PLACE.iter().filter_map(|field| part(value, field, 40)).collect();
     more.extend(calls(value));
     Some(with_more(name, &more))
 }
@@ -198,7 +201,7 @@ fn network(value: &Value) -> Option<String> {
 /// `203.0.113.7 (Hetzner, Germany, program curl/8.5.0, 14 calls)`.
 fn source(value: &Value) -> Option<String> {
     let name = part(value, "address", 60).or_else(|| part(value, "network", 60))?;
-    let mut more: Vec<String> = ["provider", "country"].iter().filter_map(|field| part(value, field, 40)).collect();
+    let mut more: Vec<String> = PLACE.iter().filter_map(|field| part(value, field, 40)).collect();
     more.extend(part(value, "user_agent", 80).map(|program| format!("program {program}")));
     more.extend(calls(value));
     Some(with_more(name, &more))

@@ -121,7 +121,10 @@ fn push_reference(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &
         "To check that this mail is genuine, give support the reference. Use an address that you already know."
             .to_owned(),
     ));
-    out.push(Block::Para("This mail has no links. We never ask you for a key.".to_owned()));
+    out.push(Block::Para(match letter.link {
+        None => "This mail has no links. We never ask you for a key.".to_owned(),
+        Some(link) => format!("Your keys: {link}. This mail has no other link. We never ask you for a key."),
+    }));
 }
 
 fn hidden_line(hidden: usize) -> String {

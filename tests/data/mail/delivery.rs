@@ -101,6 +101,7 @@ fn config(transport: MailTransport) -> MailConfig {
         reply_to: REPLY_TO.into(),
         support: vec![],
         operations: vec![],
+        link: None,
         transport,
         give_up_after: 24 * HOUR,
     }
