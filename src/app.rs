@@ -107,6 +107,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let transport = Transport::connect(&config.mail).map_err(|error| anyhow::anyhow!("mail.transport: {error}"))?;
     let store = open_store(&config).await?;
     metrics.store_up.set(1);
+    metrics.watch_process().context("watch the process")?;
     let rulebook = Rulebook::open(&config, store.clone(), instance.clone(), metrics.clone()).await?;
     let first_start: Millis = store.set_meta_once("first_start", &wall::now().to_string()).await?.parse()?;
     let history = History::load(&store).await.context("load what was learned from files")?;
@@ -215,13 +216,13 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let (send, receive) = mpsc::channel(CHANNEL);
     let consuming = kafka::consume(kafka, &[&kafka.auth_events], "", send, stopping.clone());
     threads.push(consuming.thread);
-    let pipeline = Pipeline::new(parts(Role::Events), Some(consuming.hint));
+    let pipeline = Pipeline::new(parts(Role::Events), Some(consuming.link));
     tasks.spawn(on_own_thread("pipeline", move || pipeline.run(receive, controlled)));
     if let Some(topic) = &kafka.auth_refused {
         let (send, receive) = mpsc::channel(CHANNEL);
         let consuming = kafka::consume(kafka, &[topic], "-refused", send, stopping.clone());
         threads.push(consuming.thread);
-        let pipeline = Pipeline::new(parts(Role::Refused), Some(consuming.hint));
+        let pipeline = Pipeline::new(parts(Role::Refused), Some(consuming.link));
         let (_, nothing) = mpsc::channel(1);
         tasks.spawn(on_own_thread("pipeline-refused", move || pipeline.run(receive, nothing)));
     }
@@ -298,7 +299,10 @@ async fn watch(
                 return Some(failure(ended.map(|()| ("making and sending of notices", Ok(())))));
             }
             _ = hang_up.recv() => rulebook.reload().await,
-            _ = look.tick() => rulebook.follow().await,
+            _ = look.tick() => {
+                rulebook.look_at_disk().await;
+                rulebook.follow().await
+            }
         };
         if let Some(rules) = changed {
             // A pipeline that is gone has ended its task, which the next turn sees.

@@ -83,7 +83,6 @@ impl Dispatcher {
             }
         }
         if made > 0 {
-            self.metrics.notices.inc_by(made as u64);
             self.wake_delivery.notify_one();
         }
         Ok(made)
@@ -94,7 +93,7 @@ impl Dispatcher {
         let nobody = BTreeMap::new();
         let told = self.store.sum_up_old_news(now, |old| plan_old_news(old, &self.context(None, &nobody), now)).await?;
         if told {
-            self.metrics.notices.inc();
+            self.metrics.notices.with_label_values(&["operations", "", "info", "old_news"]).inc();
             self.wake_delivery.notify_one();
         }
         Ok(())
@@ -117,6 +116,7 @@ impl Dispatcher {
     }
 
     async fn dispatch(&self, group_id: &str, now: Millis) -> Result<bool, StoreError> {
+        let mut about = None;
         let notice = self
             .store
             .notify_group(group_id, now, |group, cases| {
@@ -127,9 +127,15 @@ impl Dispatcher {
                     .filter_map(|key| Some((key.to_owned(), facts.key(key)?.clone())))
                     .collect();
                 let context = self.context(facts.merchant(&group.merchant_id), &keys);
-                plan(group, cases, &context, now).map(|decision| decision.plan)
+                let decision = plan(group, cases, &context, now)?;
+                about = Some((group.receiver, decision.rule, decision.severity, decision.why));
+                Some(decision.plan)
             })
             .await?;
+        if let (Some(_), Some((receiver, rule, severity, why))) = (&notice, about) {
+            let labels = [receiver.as_str(), &rule, severity.as_str(), why.as_str()];
+            self.metrics.notices.with_label_values(&labels).inc();
+        }
         Ok(notice.is_some())
     }
 }

@@ -1,161 +1,179 @@
-//! Metrics. A field's doc comment is the help text's long form. No label can grow with traffic.
+//! The process's metrics. What each means is in [`catalogue`]; a field here is the handle to set it by.
 
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
-/// Every metric of the process.
+pub mod catalogue;
+
+use catalogue::{CATALOGUE, Described, Type, Values};
+
+/// Every metric of the process. Fields have the names of the metrics, without `keywatch_` and endings.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the catalogue says what each is")]
 pub struct Metrics {
     registry: Registry,
-    /// Messages read from the source.
+    pub messages_decoded: IntCounterVec,
     pub messages_read: IntCounter,
-    /// Messages that were no event, by reason.
-    pub messages_rejected: IntCounterVec,
-    /// Events judged by the engine.
-    pub events_judged: IntCounter,
-    /// Events seen before.
-    pub events_duplicate: IntCounter,
-    /// Events that a history learned from files held already.
-    pub events_known: IntCounter,
-    /// Events later than the lateness.
-    pub events_late: IntCounter,
-    /// Events held because they lay too far in the future.
-    pub events_parked: IntCounter,
-    /// Events without a merchant.
-    pub events_without_merchant: IntCounter,
-    /// Bounds that bit, by bound.
-    pub limits_hit: IntCounterVec,
-    /// Cases by what became of a change: opened, updated, known, void.
-    pub case_changes: IntCounterVec,
-    /// Alerts stored but told to nobody because they were old.
-    pub alerts_old: IntCounter,
-    /// Notices made.
-    pub notices: IntCounter,
-    /// Deliveries by result: sent, retry, given_up.
-    pub deliveries: IntCounterVec,
-    /// Mails waiting in the outbox.
-    pub outbox_pending: IntGauge,
-    /// Partitions that this instance owns.
-    pub partitions_owned: IntGauge,
-    /// Times a newer owner had taken a partition before this one let go.
-    pub epochs_lost: IntCounter,
-    /// Subjects in memory.
-    pub subjects_resident: IntGauge,
-    /// Stream time of the partition that is furthest behind, seconds since 1970.
-    pub stream_time_seconds: IntGauge,
-    /// Checkpoints finished.
-    pub checkpoints: IntCounter,
-    /// Subject rows written.
-    pub checkpoint_rows: IntCounter,
-    /// 1 while the store answers.
-    pub store_up: IntGauge,
-    /// 1 while the source answers.
-    pub source_up: IntGauge,
-    /// Messages that retention took before they were read.
     pub messages_lost: IntCounter,
-    /// Reloads of the rules, by result.
+    pub events_judged: IntCounter,
+    pub events_duplicate: IntCounter,
+    pub events_known: IntCounter,
+    pub events_late: IntCounter,
+    pub events_parked: IntCounter,
+    pub events_without_merchant: IntCounter,
+    pub findings: IntCounterVec,
+    pub case_changes: IntCounterVec,
+    pub cases_firing: IntGaugeVec,
+    pub alerts_old: IntCounter,
+    pub notices: IntCounterVec,
+    pub deliveries: IntCounterVec,
+    pub outbox_pending: IntGauge,
+    pub delivery_delay_seconds: Histogram,
+    pub lag_messages: IntGauge,
+    pub lag_seconds: IntGauge,
+    pub stream_time_seconds: IntGauge,
+    pub newest_event_time_seconds: IntGauge,
+    pub partitions_owned: IntGauge,
+    pub partitions_taken: IntCounter,
+    pub epochs_lost: IntCounter,
+    pub subjects_resident: IntGauge,
+    pub facts_keys: IntGauge,
+    pub checkpoints: IntCounter,
+    pub checkpoint_rows: IntCounter,
+    pub checkpoint_duration_seconds: Histogram,
+    pub checkpoint_age_seconds: IntGauge,
+    pub limits_hit: IntCounterVec,
+    pub store_up: IntGauge,
+    pub source_up: IntGauge,
+    rules_info: IntGaugeVec,
+    pub rules_differ: IntGauge,
+    pub rules_active: IntGauge,
+    pub rules_adopted_time_seconds: IntGauge,
     pub rules_reloads: IntCounterVec,
-    /// 1 for the rules version in force.
-    pub rules_info: IntGaugeVec,
-    /// How old the GeoIP databases in use are, by type.
-    pub geoip_age: IntGaugeVec,
-    /// Replaced GeoIP databases by what became of them: reloaded, refused.
+    pub geoip_age_seconds: IntGaugeVec,
     pub geoip_reloads: IntCounterVec,
 }
 
-/// Name, label and help of each metric, for the reference.
-pub const CATALOGUE: &[(&str, &str, &str)] = &[
-    ("keywatch_messages_read_total", "", "Messages read from the source."),
-    ("keywatch_messages_rejected_total", "reason", "Messages that were no event."),
-    ("keywatch_events_judged_total", "", "Events judged by the engine."),
-    ("keywatch_events_duplicate_total", "", "Events seen before."),
-    ("keywatch_events_known_total", "", "Events that the history learned by `replay --save-state` held already."),
-    ("keywatch_events_late_total", "", "Events later than limits.lateness."),
-    ("keywatch_events_parked_total", "", "Events held because they lay too far in the future."),
-    ("keywatch_events_without_merchant_total", "", "Events without a known merchant, counted by source network only."),
-    ("keywatch_limits_hit_total", "limit", "Times a bound bit."),
-    ("keywatch_case_changes_total", "result", "Changes of cases by what became of them."),
-    ("keywatch_alerts_old_total", "", "Alerts stored but told to nobody because they were old."),
-    ("keywatch_notices_total", "", "Notices made."),
-    ("keywatch_deliveries_total", "result", "Attempts to deliver a notice."),
-    ("keywatch_outbox_pending", "", "Notices waiting for delivery."),
-    ("keywatch_partitions_owned", "", "Partitions that this instance owns."),
-    ("keywatch_epochs_lost_total", "", "Times a newer owner had taken a partition before this instance let go."),
-    ("keywatch_subjects_resident", "", "Subjects (merchants with their keys) in memory."),
-    ("keywatch_stream_time_seconds", "", "Stream time of the partition furthest behind, seconds since 1970."),
-    ("keywatch_checkpoints_total", "", "Checkpoints finished."),
-    ("keywatch_checkpoint_rows_total", "", "Subject rows written."),
-    ("keywatch_store_up", "", "1 while the store answers."),
-    ("keywatch_source_up", "", "1 while the source answers."),
-    ("keywatch_messages_lost_total", "", "Messages that retention took before they were read."),
-    ("keywatch_rules_reloads_total", "result", "Reloads of the rule files."),
-    ("keywatch_rules_info", "version", "1 for the rules version in force."),
-    ("keywatch_geoip_age_seconds", "database", "Time since the GeoIP database in use was built."),
-    ("keywatch_geoip_reloads_total", "result", "GeoIP databases that were replaced on disk."),
-];
+/// Makes and registers metrics by their names in the catalogue.
+struct Maker(Registry);
+
+type Made<T> = Result<T, prometheus::Error>;
+
+impl Maker {
+    fn described(name: &str) -> Made<&'static Described> {
+        let found = CATALOGUE.iter().find(|metric| metric.name == name);
+        found.ok_or_else(|| prometheus::Error::Msg(format!("`{name}` is not in the catalogue")))
+    }
+
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> Made<C> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str) -> Made<IntCounter> {
+        self.keep(IntCounter::new(name, Self::described(name)?.help)?)
+    }
+
+    fn gauge(&self, name: &str) -> Made<IntGauge> {
+        self.keep(IntGauge::new(name, Self::described(name)?.help)?)
+    }
+
+    fn histogram(&self, name: &str) -> Made<Histogram> {
+        let described = Self::described(name)?;
+        let Type::Histogram(buckets) = described.ty else {
+            return Err(prometheus::Error::Msg(format!("`{name}` is no histogram")));
+        };
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, described.help).buckets(buckets.to_vec()))?)
+    }
+
+    /// With all values of its label at 0 where they are known: a rate of what never happened is then 0, not missing.
+    fn counters(&self, name: &str) -> Made<IntCounterVec> {
+        let described = Self::described(name)?;
+        let labels: Vec<&str> = described.labels.iter().map(|label| label.name).collect();
+        let metric = IntCounterVec::new(Opts::new(name, described.help), &labels)?;
+        if let [only] = described.labels
+            && let Values::Known(values) = only.values
+        {
+            values.iter().for_each(|value| metric.with_label_values(&[value]).inc_by(0));
+        }
+        self.keep(metric)
+    }
+
+    fn gauges(&self, name: &str) -> Made<IntGaugeVec> {
+        let described = Self::described(name)?;
+        let labels: Vec<&str> = described.labels.iter().map(|label| label.name).collect();
+        let metric = IntGaugeVec::new(Opts::new(name, described.help), &labels)?;
+        if let [only] = described.labels
+            && let Values::Known(values) = only.values
+        {
+            values.iter().for_each(|value| metric.with_label_values(&[value]).set(0));
+        }
+        self.keep(metric)
+    }
+}
 
 impl Metrics {
     /// Registers everything.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let help = |name: &str| CATALOGUE.iter().find(|(n, _, _)| *n == name).map_or("", |(_, _, help)| *help);
-        let counter = |name: &str| -> Result<IntCounter, prometheus::Error> {
-            let metric = IntCounter::new(name, help(name))?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let counters = |name: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let metric = IntCounterVec::new(Opts::new(name, help(name)), &[label])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let gauge = |name: &str| -> Result<IntGauge, prometheus::Error> {
-            let metric = IntGauge::new(name, help(name))?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let rules_info = IntGaugeVec::new(Opts::new("keywatch_rules_info", help("keywatch_rules_info")), &["version"])?;
-        registry.register(Box::new(rules_info.clone()))?;
-        let geoip_age = IntGaugeVec::new(
-            Opts::new("keywatch_geoip_age_seconds", help("keywatch_geoip_age_seconds")),
-            &["database"],
-        )?;
-        registry.register(Box::new(geoip_age.clone()))?;
+    pub fn new() -> Made<Self> {
+        let make = Maker(Registry::new());
+        make.gauges("keywatch_build_info")?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Metrics {
-            messages_read: counter("keywatch_messages_read_total")?,
-            messages_rejected: counters("keywatch_messages_rejected_total", "reason")?,
-            events_judged: counter("keywatch_events_judged_total")?,
-            events_duplicate: counter("keywatch_events_duplicate_total")?,
-            events_known: counter("keywatch_events_known_total")?,
-            events_late: counter("keywatch_events_late_total")?,
-            events_parked: counter("keywatch_events_parked_total")?,
-            events_without_merchant: counter("keywatch_events_without_merchant_total")?,
-            limits_hit: counters("keywatch_limits_hit_total", "limit")?,
-            case_changes: counters("keywatch_case_changes_total", "result")?,
-            alerts_old: counter("keywatch_alerts_old_total")?,
-            notices: counter("keywatch_notices_total")?,
-            deliveries: counters("keywatch_deliveries_total", "result")?,
-            outbox_pending: gauge("keywatch_outbox_pending")?,
-            partitions_owned: gauge("keywatch_partitions_owned")?,
-            epochs_lost: counter("keywatch_epochs_lost_total")?,
-            subjects_resident: gauge("keywatch_subjects_resident")?,
-            stream_time_seconds: gauge("keywatch_stream_time_seconds")?,
-            checkpoints: counter("keywatch_checkpoints_total")?,
-            checkpoint_rows: counter("keywatch_checkpoint_rows_total")?,
-            store_up: gauge("keywatch_store_up")?,
-            source_up: gauge("keywatch_source_up")?,
-            messages_lost: counter("keywatch_messages_lost_total")?,
-            rules_reloads: counters("keywatch_rules_reloads_total", "result")?,
-            rules_info,
-            geoip_age,
-            geoip_reloads: counters("keywatch_geoip_reloads_total", "result")?,
-            registry,
+            messages_decoded: make.counters("keywatch_messages_decoded_total")?,
+            messages_read: make.counter("keywatch_messages_read_total")?,
+            messages_lost: make.counter("keywatch_messages_lost_total")?,
+            events_judged: make.counter("keywatch_events_judged_total")?,
+            events_duplicate: make.counter("keywatch_events_duplicate_total")?,
+            events_known: make.counter("keywatch_events_known_total")?,
+            events_late: make.counter("keywatch_events_late_total")?,
+            events_parked: make.counter("keywatch_events_parked_total")?,
+            events_without_merchant: make.counter("keywatch_events_without_merchant_total")?,
+            findings: make.counters("keywatch_findings_total")?,
+            case_changes: make.counters("keywatch_case_changes_total")?,
+            cases_firing: make.gauges("keywatch_cases_firing")?,
+            alerts_old: make.counter("keywatch_alerts_old_total")?,
+            notices: make.counters("keywatch_notices_total")?,
+            deliveries: make.counters("keywatch_deliveries_total")?,
+            outbox_pending: make.gauge("keywatch_outbox_pending")?,
+            delivery_delay_seconds: make.histogram("keywatch_delivery_delay_seconds")?,
+            lag_messages: make.gauge("keywatch_lag_messages")?,
+            lag_seconds: make.gauge("keywatch_lag_seconds")?,
+            stream_time_seconds: make.gauge("keywatch_stream_time_seconds")?,
+            newest_event_time_seconds: make.gauge("keywatch_newest_event_time_seconds")?,
+            partitions_owned: make.gauge("keywatch_partitions_owned")?,
+            partitions_taken: make.counter("keywatch_partitions_taken_total")?,
+            epochs_lost: make.counter("keywatch_epochs_lost_total")?,
+            subjects_resident: make.gauge("keywatch_subjects_resident")?,
+            facts_keys: make.gauge("keywatch_facts_keys")?,
+            checkpoints: make.counter("keywatch_checkpoints_total")?,
+            checkpoint_rows: make.counter("keywatch_checkpoint_rows_total")?,
+            checkpoint_duration_seconds: make.histogram("keywatch_checkpoint_duration_seconds")?,
+            checkpoint_age_seconds: make.gauge("keywatch_checkpoint_age_seconds")?,
+            limits_hit: make.counters("keywatch_limits_hit_total")?,
+            store_up: make.gauge("keywatch_store_up")?,
+            source_up: make.gauge("keywatch_source_up")?,
+            rules_info: make.gauges("keywatch_rules_info")?,
+            rules_differ: make.gauge("keywatch_rules_differ")?,
+            rules_active: make.gauge("keywatch_rules_active")?,
+            rules_adopted_time_seconds: make.gauge("keywatch_rules_adopted_time_seconds")?,
+            rules_reloads: make.counters("keywatch_rules_reloads_total")?,
+            geoip_age_seconds: make.gauges("keywatch_geoip_age_seconds")?,
+            geoip_reloads: make.counters("keywatch_geoip_reloads_total")?,
+            registry: make.0,
         })
     }
 
-    /// Names the rules version in force; the one before is forgotten, so that the label does not grow.
-    pub fn rules_in_force(&self, version: &str) {
+    /// Adds what the operating system says of this process: memory, processor time, start. Once, by the service.
+    pub fn watch_process(&self) -> Made<()> {
+        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+    }
+
+    /// Names the rules versions in force and on disk; those before are forgotten, so that the label does not grow.
+    pub fn rules_versions(&self, in_force: &str, on_disk: &str) {
         self.rules_info.reset();
-        self.rules_info.with_label_values(&[version]).set(1);
+        self.rules_info.with_label_values(&["in_force", in_force]).set(1);
+        self.rules_info.with_label_values(&["on_disk", on_disk]).set(1);
+        self.rules_differ.set(i64::from(in_force != on_disk));
     }
 
     /// The exposition text.
@@ -172,25 +190,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_of_the_catalogue_is_registered_under_its_name() {
+    fn every_metric_of_the_catalogue_is_registered_as_it_says() {
         let metrics = Metrics::new().unwrap();
-        for counter in [
-            &metrics.messages_rejected,
-            &metrics.limits_hit,
-            &metrics.case_changes,
-            &metrics.deliveries,
-            &metrics.rules_reloads,
-            &metrics.geoip_reloads,
-        ] {
-            counter.with_label_values(&["x"]).inc();
+        for counter in [&metrics.findings, &metrics.case_changes, &metrics.notices] {
+            let labels = counter.desc()[0].variable_labels.len();
+            counter.with_label_values(&["x"; 4][..labels]).inc();
         }
-        metrics.geoip_age.with_label_values(&["x"]).set(1);
-        metrics.rules_in_force("a");
-        metrics.rules_in_force("b");
+        metrics.geoip_age_seconds.with_label_values(&["x"]).set(1);
+        metrics.rules_versions("a", "a");
+        metrics.rules_versions("b", "c");
         let text = metrics.render();
-        for (name, _, help) in CATALOGUE {
-            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}");
+        for described in CATALOGUE {
+            let (name, help) = (described.name, described.help);
+            let ty = match described.ty {
+                Type::Counter => "counter",
+                Type::Gauge => "gauge",
+                Type::Histogram(_) => "histogram",
+            };
+            assert!(text.contains(&format!("# HELP {name} {help}\n# TYPE {name} {ty}\n")), "{name}");
         }
-        assert!(text.contains("version=\"b\"") && !text.contains("version=\"a\""));
+        assert!(text.contains("place=\"in_force\",version=\"b\"") && !text.contains("version=\"a\""), "{text}");
+        assert!(text.contains("keywatch_rules_differ 1"));
+        assert!(text.contains("keywatch_limits_hit_total{limit=\"networks\"} 0"), "all known values are there at once");
     }
+
+    use prometheus::core::Collector;
 }

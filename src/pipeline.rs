@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::source::SourceEvent;
-use crate::source::kafka::CommitHint;
+use crate::source::kafka::Link;
 use crate::store::{DeadLetter, Store, StoreError};
 use crate::time::{Millis, SECOND};
 use crate::wall;
@@ -73,6 +73,7 @@ pub fn read_facts(facts: &SharedFacts) -> RwLockReadGuard<'_, FactBook> {
 }
 
 /// What a pipeline is made of.
+#[derive(Clone)]
 pub struct Parts {
     /// Which topic it reads.
     pub role: Role,
@@ -113,8 +114,8 @@ pub struct Pipeline {
     /// Partitions that a newer owner took, although the group has not taken them from this instance, and since when.
     taken: BTreeMap<(Arc<str>, i32), Instant>,
     dead_letters: Vec<DeadLetter>,
-    /// Positions that Kafka may be told, as a hint.
-    hints: Option<CommitHint>,
+    /// Beside the channel: positions that are stored, ends of partitions.
+    link: Option<Link>,
 }
 
 /// Between two looks at timers, checkpoints and dead letters.
@@ -128,8 +129,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// A pipeline without partitions.
-    pub fn new(parts: Parts, hints: Option<CommitHint>) -> Self {
-        Pipeline { parts, partitions: BTreeMap::new(), taken: BTreeMap::new(), dead_letters: Vec::new(), hints }
+    pub fn new(parts: Parts, link: Option<Link>) -> Self {
+        Pipeline { parts, partitions: BTreeMap::new(), taken: BTreeMap::new(), dead_letters: Vec::new(), link }
     }
 
     /// Runs until the source ends, which is an error unless the process is stopping. Ends with a last checkpoint.
@@ -242,13 +243,36 @@ impl Pipeline {
         if self.parts.role == Role::Events {
             m.partitions_owned.set(self.partitions.len() as i64);
             m.subjects_resident.set(self.partitions.values().map(|p| p.shard.len()).sum::<usize>() as i64);
-            if let Some(now) = self.partitions.values().filter_map(|p| p.intake.now()).min() {
+            let stream_times = || self.partitions.values().filter_map(|p| p.intake.now());
+            if let Some(now) = stream_times().min() {
                 m.stream_time_seconds.set(now / SECOND);
             }
+            if let Some(now) = stream_times().max() {
+                m.newest_event_time_seconds.set(now / SECOND);
+            }
+            self.report_lag();
+            m.facts_keys.set(read_facts(&self.parts.facts).key_count() as i64);
             let caught_up =
                 !self.partitions.is_empty() && self.taken.is_empty() && self.partitions.values().all(|p| p.caught_up);
             self.parts.health.caught_up(caught_up);
         }
+    }
+
+    /// A partition that is read to its end is not behind, however long ago its last event was.
+    fn report_lag(&self) {
+        let (m, wall_now) = (&self.parts.metrics, wall::now());
+        let (mut messages, mut behind, mut checkpoint_age) = (0, 0, 0);
+        for (name, p) in &self.partitions {
+            checkpoint_age = checkpoint_age.max(wall_now - p.checkpointed_at);
+            let end = self.link.as_ref().and_then(|link| link.end_of(name)).unwrap_or(p.position);
+            if p.at_end.is_none() {
+                messages += (end - p.position).max(0);
+                behind = behind.max(p.intake.now().map_or(0, |now| wall_now - now));
+            }
+        }
+        m.lag_messages.set(messages);
+        m.lag_seconds.set(behind.max(0) / SECOND);
+        m.checkpoint_age_seconds.set(checkpoint_age.max(0) / SECOND);
     }
 
     async fn save_dead_letters(&mut self) {
@@ -258,6 +282,7 @@ impl Pipeline {
         let letters = std::mem::take(&mut self.dead_letters);
         let saved = self.parts.store.save_dead_letters(&letters, self.parts.limits.dead_letters, wall::now()).await;
         if let Err(error) = saved {
+            self.parts.metrics.limits_hit.with_label_values(&["dead_letters"]).inc_by(letters.len() as u64);
             tracing::warn!(%error, letters = letters.len(), "cannot keep rejected messages");
         }
     }

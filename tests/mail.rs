@@ -434,7 +434,12 @@ fn old_news_is_one_mail_to_operations() {
     let by_rule = BTreeMap::from([("new-ip".to_owned(), 1_200), ("stale-key".to_owned(), 4)]);
     let mail =
         plan_old_news(&OldNews { count: 1_204, oldest: T0 - 90 * DAY, newest: T0 - 2 * HOUR, by_rule }, &ctx, T0);
-    let decision = Decision { why: Why::First, plan: keywatch::store::NoticePlan { mail, told: Vec::new() } };
+    let decision = Decision {
+        why: Why::First,
+        rule: String::new(),
+        severity: Severity::Info,
+        plan: keywatch::store::NoticePlan { mail, told: Vec::new() },
+    };
     lawful(&decision);
     golden("operations_old_news", &decision);
 }

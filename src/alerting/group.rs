@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Alert, Receiver, State, hex};
+use crate::alert::{Alert, Receiver, Severity, State, hex};
 use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::notify::Mail;
 use crate::notify::render::{Content, Item, Letter, OldNews, order, render, render_operations_summary};
@@ -49,6 +49,10 @@ impl Why {
 pub struct Decision {
     /// Why.
     pub why: Why,
+    /// Rule of the most important alert.
+    pub rule: String,
+    /// Its severity.
+    pub severity: Severity,
     /// What to store.
     pub plan: NoticePlan,
 }
@@ -117,6 +121,8 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
     });
     Some(Decision {
         why,
+        rule: lead.alert.rule.clone(),
+        severity: lead.alert.severity,
         plan: NoticePlan {
             mail: Mail {
                 message_id: message_id(&notice_id(group), ctx.from),

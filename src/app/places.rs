@@ -40,6 +40,6 @@ pub async fn follow(geoip: Arc<GeoIp>, every: Millis, metrics: Arc<Metrics>, can
 fn report_ages(geoip: &GeoIp, metrics: &Metrics) {
     for database in geoip.described() {
         let age = (wall::now() - database.built_at) / SECOND;
-        metrics.geoip_age.with_label_values(&[&database.kind]).set(age);
+        metrics.geoip_age_seconds.with_label_values(&[&database.kind]).set(age);
     }
 }

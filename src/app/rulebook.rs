@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::brand::Brand;
 use crate::config::Config;
 use crate::engine::detect::SPECS;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
-use crate::rules::compile::{compile, load};
+use crate::rules::compile::{compile, load, load_directory, version_of};
 use crate::store::{Store, StoreError};
+use crate::time::SECOND;
 use crate::wall;
 use crate::yaml::render;
 
@@ -24,7 +26,17 @@ pub struct Rulebook {
     current: Arc<RuleSet>,
     /// A version in the store that this program cannot read: said once.
     unreadable: Option<String>,
+    /// The files on disk: their version, and the word for it in the metrics.
+    on_disk: (String, String),
+    /// When the files were looked at last.
+    looked_at: Option<Instant>,
 }
+
+/// Between two looks at the files on disk.
+const LOOK_AT_DISK: Duration = Duration::from_secs(10);
+
+/// Stands for the version of files that are no valid rules.
+const INVALID: &str = "invalid";
 
 /// Reads and validates a folder of rules as one version.
 pub fn read_rules(directory: &Path, brand: &Brand) -> Result<RuleSet, String> {
@@ -47,8 +59,10 @@ impl Rulebook {
             store,
             instance,
             metrics,
-            current: Arc::new(proposed),
             unreadable: None,
+            on_disk: (proposed.version.clone(), proposed.version.clone()),
+            looked_at: None,
+            current: Arc::new(proposed),
         };
         let proposal = book.current.clone();
         match book.store.rules_in_force().await? {
@@ -63,7 +77,7 @@ impl Rulebook {
             }
             _ => book.adopt(proposal).await?,
         }
-        book.metrics.rules_in_force(&book.current.version);
+        book.report();
         Ok(book)
     }
 
@@ -81,6 +95,7 @@ impl Rulebook {
             }
             Ok(rules) => {
                 let rules = Arc::new(rules);
+                self.on_disk = (rules.version.clone(), rules.version.clone());
                 match self.adopt(rules.clone()).await {
                     Ok(()) => ("adopted", Some(rules)),
                     Err(error) => {
@@ -110,7 +125,7 @@ impl Rulebook {
         match compile(stored.files, SPECS) {
             Ok(rules) => {
                 self.current = Arc::new(rules.in_words_of(&self.brand));
-                self.metrics.rules_in_force(&self.current.version);
+                self.report();
                 Some(self.current.clone())
             }
             Err(problems) => {
@@ -122,14 +137,45 @@ impl Rulebook {
         }
     }
 
+    /// Tells the rules in force and the files on disk apart, so that nobody believes that a file edited is a file in force.
+    pub async fn look_at_disk(&mut self) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_AT_DISK) {
+            return;
+        }
+        self.looked_at = Some(wall::instant());
+        let (directory, seen) = (self.directory.clone(), self.on_disk.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let Ok(files) = load_directory(&directory) else { return (String::new(), INVALID.to_owned()) };
+            let version = version_of(&files);
+            if version == seen.0 {
+                return seen;
+            }
+            let word = if compile(files, SPECS).is_ok() { version.clone() } else { INVALID.to_owned() };
+            (version, word)
+        });
+        let Ok(found) = looked.await else { return };
+        if found.1 != self.on_disk.1 && found.1 != self.current.version {
+            tracing::info!(on_disk = %found.1, in_force = %self.current.version,
+                "the rule files on disk are not the rules in force; SIGHUP adopts them");
+        }
+        self.on_disk = found;
+        self.metrics.rules_versions(&self.current.version, &self.on_disk.1);
+    }
+
+    fn report(&self) {
+        self.metrics.rules_versions(&self.current.version, &self.on_disk.1);
+        self.metrics.rules_active.set(self.current.rules.len() as i64);
+        self.metrics.rules_adopted_time_seconds.set(wall::now() / SECOND);
+    }
+
     async fn adopt(&mut self, rules: Arc<RuleSet>) -> Result<(), StoreError> {
         let now = wall::now();
         self.store.adopt_rules(&rules.version, &rules.files, &self.instance, now).await?;
         let names: Vec<String> = rules.rules.iter().map(|rule| rule.name.to_string()).collect();
         let ended = self.store.resolve_removed(&names, now, now).await?;
         tracing::info!(version = %rules.version, rules = names.len(), cases_ended = ended.len(), "rules adopted");
-        self.metrics.rules_in_force(&rules.version);
         self.current = rules;
+        self.report();
         Ok(())
     }
 }

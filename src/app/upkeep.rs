@@ -1,11 +1,12 @@
 //! What must happen now and then: counters of deliveries, the backlog of mails, the summary of old news.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::alert::Severity;
 use crate::dispatch::Dispatcher;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -35,7 +36,7 @@ pub struct Upkeep {
 impl Upkeep {
     /// Runs until cancelled.
     pub async fn run(self, dispatcher: Dispatcher, cancel: CancellationToken) {
-        let mut seen = [0u64; 4];
+        let mut seen = [0u64; 5];
         let mut forget_at = wall::now();
         loop {
             tokio::select! {
@@ -43,12 +44,27 @@ impl Upkeep {
                 () = tokio::time::sleep(EVERY) => {}
             }
             let d = &self.deliveries;
-            let counters: [(&str, &AtomicU64); 4] =
-                [("sent", &d.sent), ("retry", &d.retried), ("given_up", &d.given_up), ("unrecorded", &d.unrecorded)];
+            let counters: [(&str, &AtomicU64); 5] = [
+                ("sent", &d.sent),
+                ("retry", &d.retried),
+                ("given_up", &d.given_up),
+                ("stood_back", &d.stood_back),
+                ("unrecorded", &d.unrecorded),
+            ];
             for ((result, counter), seen) in counters.iter().zip(&mut seen) {
                 let now = counter.load(Ordering::Relaxed);
                 self.metrics.deliveries.with_label_values(&[result]).inc_by(now - *seen);
                 *seen = now;
+            }
+            let delays = std::mem::take(&mut *d.delays.lock().unwrap_or_else(PoisonError::into_inner));
+            for delay in delays {
+                self.metrics.delivery_delay_seconds.observe(delay.max(0) as f64 / 1_000.0);
+            }
+            if let Ok(firing) = self.store.firing_by_severity().await {
+                for severity in Severity::ALL {
+                    let cases = firing.get(severity.as_str()).copied().unwrap_or(0);
+                    self.metrics.cases_firing.with_label_values(&[severity.as_str()]).set(cases);
+                }
             }
             if let Ok((pending, _, _)) = self.store.outbox_counts().await {
                 self.metrics.outbox_pending.set(pending);

@@ -16,7 +16,7 @@ use crate::rules::RuleSet;
 use crate::source::kafka;
 use crate::source::kafka::bench::count;
 use crate::source::kafka::testing::{Producer, plain_config};
-use crate::time::{Millis, SECOND};
+use crate::time::Millis;
 use crate::wall;
 
 /// What the service should reach of the bare consumer's rate.
@@ -24,8 +24,6 @@ const TARGET: f64 = 0.65;
 const PARTITIONS: usize = 4;
 /// Batches that may wait between the source and the pipeline, as in the service.
 const CHANNEL: usize = 64;
-/// Ten times as often as the service does by default, so that a run of a few seconds has some.
-const CHECKPOINT_EVERY: Millis = 3 * SECOND;
 /// Without a message for so long, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Size {
     /// Keys that call equally often.
     pub keys: usize,
+    /// Between two checkpoints of a partition, in milliseconds.
+    pub checkpoint_every: Millis,
     /// Events measured, after as many as there are keys were read to get acquainted.
     pub events: usize,
 }
@@ -67,13 +67,13 @@ pub async fn run(
 
     let store = open_store(&url.unwrap_or_else(|| folder.store_url())).await?;
     let mut parts = parts(&store, rules, decoder)?;
-    parts.limits.checkpoint_every = CHECKPOINT_EVERY;
+    parts.limits.checkpoint_every = size.checkpoint_every;
     let (stopping, metrics) = (parts.stopping.clone(), parts.metrics.clone());
     let (send, receive) = mpsc::channel(CHANNEL);
     let (_control, controlled) = mpsc::channel(1);
     let config = plain_config(brokers, &format!("{name}-service"));
     let consuming = kafka::consume(&config, &[&name], "", send, stopping.clone());
-    let pipeline = Pipeline::new(parts, Some(consuming.hint));
+    let pipeline = Pipeline::new(parts, Some(consuming.link));
     let pipeline = tokio::spawn(on_own_thread("pipeline", move || pipeline.run(receive, controlled)));
     let mut look = tokio::time::interval(Duration::from_millis(2));
     let (mut begun, mut seen, mut moved) = (None, 0, wall::instant());

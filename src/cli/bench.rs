@@ -15,6 +15,7 @@ use crate::config::Secret;
 use crate::engine::detect::SPECS;
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
+use crate::time::SECOND;
 use crate::yaml::render;
 
 /// What to measure.
@@ -46,8 +47,11 @@ pub enum BenchCommand {
         /// Keys that call equally often
         #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
         keys: u32,
+        /// Seconds between two checkpoints of a partition; by default as the service has it
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+        checkpoint_every: u32,
         /// Events measured
-        #[arg(long, value_name = "N", default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+        #[arg(long, value_name = "N", default_value = "8000000", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
         events: u32,
         #[command(flatten)]
         #[doc = "Which store"]
@@ -131,8 +135,9 @@ pub fn bench(command: &BenchCommand) -> Result<(), Failure> {
             };
             print(&engine::run(&size, &rules(&common.rules)?, &decoder(None, &Brand::default())), common)
         }
-        BenchCommand::Kafka { brokers, keys, events, store, common } => {
-            let size = kafka::Size { keys: *keys as usize, events: *events as usize };
+        BenchCommand::Kafka { brokers, keys, checkpoint_every, events, store, common } => {
+            let checkpoint_every = i64::from(*checkpoint_every) * SECOND;
+            let size = kafka::Size { keys: *keys as usize, checkpoint_every, events: *events as usize };
             let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None, &Brand::default())));
             print(&runtime()?.block_on(kafka::run(&size, brokers, store.url(), &rules, &decoder))?, common)
         }

@@ -521,12 +521,12 @@ impl Shard {
     }
 
     /// Hands out a dirty subject to be stored as it stands now, with its next timer, and calls it clean.
-    pub fn take_dirty<T>(&mut self, at: u32, store: impl FnOnce(&Subject, Option<Millis>) -> T) -> T {
+    pub fn take_dirty<T>(&mut self, at: u32, store: impl FnOnce(&mut Subject, Option<Millis>) -> T) -> T {
         let slot = self.slot_mut(at);
         slot.dirty = false;
         let due = slot.due();
         slot.stored_due = due;
-        store(&slot.subject, due)
+        store(&mut slot.subject, due)
     }
 
     /// Subjects that changed since the last checkpoint began.

@@ -269,7 +269,14 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             scatter: r.scatter,
         })
     });
-    let day = |(day, accepted, refused, first_at, last_at)| DayUse { day, accepted, refused, first_at, last_at };
+    let day = |(day, accepted, refused, first_at, last_at)| DayUse {
+        day,
+        accepted,
+        refused,
+        first_at,
+        last_at,
+        is_unsaved: false,
+    };
     Ok(Key {
         features: KeyFeatures {
             key_id: stored.key_id.into(),

@@ -57,6 +57,8 @@ pub struct DayUse {
     pub first_at: Millis,
     /// Last call.
     pub last_at: Millis,
+    /// Changed since its row was written. Not in the stored form: what is loaded has a row.
+    pub is_unsaved: bool,
 }
 
 impl KeyFeatures {
@@ -92,6 +94,7 @@ impl KeyFeatures {
                 d.refused += refused;
                 d.first_at = d.first_at.min(at);
                 d.last_at = d.last_at.max(at);
+                d.is_unsaved = true;
             }
             _ => {
                 // An older day than those kept has its row in the store already; what comes so late is not counted there.
@@ -99,7 +102,7 @@ impl KeyFeatures {
                     return;
                 }
                 reserve_little(&mut self.days);
-                self.days.insert(place, DayUse { day, accepted, refused, first_at: at, last_at: at });
+                self.days.insert(place, DayUse { day, accepted, refused, first_at: at, last_at: at, is_unsaved: true });
                 if self.days.len() > DAYS_KEPT {
                     self.days.remove(0);
                 }

@@ -206,6 +206,11 @@ impl FactBook {
         self.keys.iter()
     }
 
+    /// How many keys.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Every merchant, unordered.
     pub fn merchants(&self) -> impl Iterator<Item = (&String, &MerchantFacts)> {
         self.merchants.iter()

@@ -5,8 +5,8 @@
 //! sure stands back, as another instance may be sending by now.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -116,7 +116,12 @@ pub struct DeliveryCounts {
     pub stood_back: AtomicU64,
     /// Results that the store did not take in time: these mails may come twice.
     pub unrecorded: AtomicU64,
+    /// How long each accepted mail had waited since it was made. Taken out by who reports it; bounded.
+    pub delays: Mutex<Vec<Millis>>,
 }
+
+/// Delays kept until somebody takes them, at most.
+const DELAYS_MAX: usize = 10_000;
 
 struct Worker<O, W> {
     outbox: O,
@@ -224,6 +229,12 @@ impl<O: Outbox, W: Fn() -> Millis + Send + Sync + 'static> Worker<O, W> {
                 }
             }
         };
+        if let Outcome::Sent(_) = outcome {
+            let mut delays = counts.delays.lock().unwrap_or_else(PoisonError::into_inner);
+            if delays.len() < DELAYS_MAX {
+                delays.push(now - delivery.created_at);
+            }
+        }
         self.log(&delivery, &outcome);
         // A result that is not stored means a second mail, so it is worth trying as long as the claim is ours.
         for failures in 1.. {

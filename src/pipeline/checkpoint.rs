@@ -21,11 +21,19 @@ impl Pipeline {
         if p.checkpoint.is_none() {
             let changed = p.stored_position != Some(p.position) || p.shard.dirty_len() > 0;
             let due = now >= p.next_checkpoint_at || p.shard.dirty_len() >= MANY_DIRTY;
+            if !changed {
+                // Everything is stored: as good as a checkpoint just now.
+                p.checkpointed_at = now;
+            }
             if !changed || !due {
                 return Ok(());
             }
             p.next_checkpoint_at = now + self.parts.limits.checkpoint_every;
             begin(p, &self.parts.rules.version);
+        }
+        let is_writing = |c: &Checkpoint| c.under_way.as_ref().is_some_and(|writing| !writing.is_finished());
+        if p.checkpoint.as_ref().is_some_and(is_writing) {
+            return Ok(());
         }
         self.slice(name, now).await.map(drop)
     }
@@ -44,8 +52,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Writes one slice. True while there is more to write.
+    /// Begins to write the next slice, once the one before is written. True while there is more to write.
+    ///
+    /// The write itself is not waited for: events are judged meanwhile. What they change is dirty again, so a crash in
+    /// between leaves rows that are as old as the position that is stored after them, or newer, which each row says.
     async fn slice(&mut self, name: &(Arc<str>, i32), now: Millis) -> anyhow::Result<bool> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+        let Some(checkpoint) = &mut p.checkpoint else { return Ok(false) };
+        if let Some(writing) = checkpoint.under_way.take() {
+            let written = writing.await.map_err(|error| anyhow::anyhow!("the writing of a slice crashed: {error}"))?;
+            if !self.still_ours(name, written)? {
+                return Ok(false);
+            }
+        }
         let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
         let Some(checkpoint) = &mut p.checkpoint else { return Ok(false) };
         let (id, epoch, current_to) = (p.id.clone(), p.epoch, p.position);
@@ -60,21 +79,28 @@ impl Pipeline {
             if self.still_ours(name, done)?
                 && let Some(p) = self.partitions.get_mut(name)
             {
-                p.checkpoint = None;
-                p.stored_position = Some(position);
+                if let Some(done) = p.checkpoint.take() {
+                    self.parts.metrics.checkpoint_duration_seconds.observe(done.begun.elapsed().as_secs_f64());
+                }
+                (p.stored_position, p.checkpointed_at) = (Some(position), now);
                 self.parts.metrics.checkpoints.inc();
-                if let Some(hints) = &self.hints {
-                    hints.stored(&name.0, name.1, position);
+                if let Some(link) = &self.link {
+                    link.stored(&name.0, name.1, position);
                 }
             }
             return Ok(false);
         }
         let (rows, usage) = stored_rows(&mut p.shard, &chosen, current_to);
         self.parts.metrics.checkpoint_rows.inc_by(rows.len() as u64);
-        let written =
-            patiently(&self.parts, "write a slice", async |s| s.write_slice(&id, epoch, &rows, &usage, now).await);
-        let written = written.await;
-        self.still_ours(name, written)
+        let parts = self.parts.clone();
+        // On a thread that may wait: the future borrows what it writes, which a task of its own could not.
+        let runtime = tokio::runtime::Handle::current();
+        checkpoint.under_way = Some(tokio::task::spawn_blocking(move || {
+            let write =
+                patiently(&parts, "write a slice", async |s| s.write_slice(&id, epoch, &rows, &usage, now).await);
+            runtime.block_on(write)
+        }));
+        Ok(true)
     }
 
     /// The last checkpoint before the process ends.
@@ -90,7 +116,7 @@ impl Pipeline {
     }
 }
 
-/// The rows of these changed subjects, current to an offset, and of their keys' days, in the order of their keys.
+/// The rows of these changed subjects, current to an offset, and of their keys' days that changed, in the order of their keys.
 pub fn stored_rows(shard: &mut Shard, changed: &[u32], current_to: i64) -> (Vec<SubjectRow>, Vec<UsageRow>) {
     let (mut rows, mut usage) = (Vec::with_capacity(changed.len()), Vec::new());
     for at in changed {
@@ -101,15 +127,18 @@ pub fn stored_rows(shard: &mut Shard, changed: &[u32], current_to: i64) -> (Vec<
                 next_due,
                 blob: snapshot::encode_subject(subject),
             });
-            for key in &subject.keys {
-                usage.extend(key.features.days.iter().map(|day| UsageRow {
-                    key_id: key.features.key_id.to_string(),
-                    day: day.day,
-                    accepted: day.accepted as i64,
-                    refused: day.refused as i64,
-                    first_at: day.first_at,
-                    last_at: day.last_at,
-                }));
+            for key in &mut subject.keys {
+                for day in key.features.days.iter_mut().filter(|day| day.is_unsaved) {
+                    day.is_unsaved = false;
+                    usage.push(UsageRow {
+                        key_id: key.features.key_id.to_string(),
+                        day: day.day,
+                        accepted: day.accepted as i64,
+                        refused: day.refused as i64,
+                        first_at: day.first_at,
+                        last_at: day.last_at,
+                    });
+                }
             }
         });
     }
@@ -120,5 +149,11 @@ pub fn stored_rows(shard: &mut Shard, changed: &[u32], current_to: i64) -> (Vec<
 
 fn begin(p: &mut Partition, rules_version: &str) {
     let state = p.state(rules_version);
-    p.checkpoint = Some(Checkpoint { position: p.position, state, queue: p.shard.begin_checkpoint() });
+    p.checkpoint = Some(Checkpoint {
+        position: p.position,
+        state,
+        begun: wall::instant(),
+        queue: p.shard.begin_checkpoint(),
+        under_way: None,
+    });
 }

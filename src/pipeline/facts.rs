@@ -97,11 +97,12 @@ impl FactsTask {
             for message in &batch.messages {
                 match self.decoder.decode_fact(batch.payload(message), batch.key(message)) {
                     Ok(Some(fact)) => {
+                        self.metrics.messages_decoded.with_label_values(&["fact"]).inc();
                         let changed = book.learn(&fact);
                         keys.extend(changed.keys);
                         merchants.extend(changed.merchant);
                     }
-                    Ok(None) => {}
+                    Ok(None) => self.metrics.messages_decoded.with_label_values(&["tombstone"]).inc(),
                     Err(rejected) => {
                         letters.push(DeadLetter {
                             place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
@@ -109,7 +110,7 @@ impl FactsTask {
                             detail: rejected.detail.clone(),
                             redacted: rejected.redacted,
                         });
-                        self.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
+                        self.metrics.messages_decoded.with_label_values(&[rejected.reason.as_str()]).inc();
                         tracing::warn!(topic = %batch.topic, partition = batch.partition, offset = message.offset,
                             reason = rejected.reason.as_str(), detail = rejected.detail, "a key event cannot be read");
                     }

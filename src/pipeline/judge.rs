@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::alert::State;
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, Shard};
 use crate::engine::snapshot;
@@ -26,35 +27,42 @@ impl Pipeline {
         p.at_end = None;
         self.parts.metrics.messages_read.inc_by(batch.messages.len() as u64);
         let mut admitted = Vec::with_capacity(batch.messages.len());
+        let mut events = 0;
         for message in &batch.messages {
             let is_read = message.offset < p.position;
             p.position = p.position.max(message.offset + 1);
             let (parts, dead_letters) = (&self.parts, &mut self.dead_letters);
-            parts.decoder.decode_each(batch.payload(message), |decoded| match decoded {
-                // Before the stored position: read again only so that duplicates of it are known.
-                Ok(event) if is_read => {
-                    if let Some(id) = &event.event_id {
-                        p.intake.remember(id);
+            parts.decoder.decode_each(batch.payload(message), |decoded| {
+                events += u64::from(decoded.is_ok() && !is_read);
+                match decoded {
+                    // Before the stored position: read again only so that duplicates of it are known.
+                    Ok(event) if is_read => {
+                        if let Some(id) = &event.event_id {
+                            p.intake.remember(id);
+                        }
                     }
-                }
-                Ok(event) if parts.history.is_some_and(|history| history.knows(event.ts)) => {
-                    parts.metrics.events_known.inc();
-                }
-                Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
-                Err(_) if is_read => {}
-                Err(rejected) => {
-                    parts.metrics.messages_rejected.with_label_values(&[rejected.reason.as_str()]).inc();
-                    if dead_letters.len() < parts.limits.dead_letters {
-                        dead_letters.push(DeadLetter {
-                            place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
-                            reason: rejected.reason.as_str(),
-                            detail: rejected.detail,
-                            redacted: rejected.redacted,
-                        });
+                    Ok(event) if parts.history.is_some_and(|history| history.knows(event.ts)) => {
+                        parts.metrics.events_known.inc();
+                    }
+                    Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
+                    Err(_) if is_read => {}
+                    Err(rejected) => {
+                        parts.metrics.messages_decoded.with_label_values(&[rejected.reason.as_str()]).inc();
+                        if dead_letters.len() < parts.limits.dead_letters {
+                            dead_letters.push(DeadLetter {
+                                place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
+                                reason: rejected.reason.as_str(),
+                                detail: rejected.detail,
+                                redacted: rejected.redacted,
+                            });
+                        } else {
+                            parts.metrics.limits_hit.with_label_values(&["dead_letters"]).inc();
+                        }
                     }
                 }
             });
         }
+        self.parts.metrics.messages_decoded.with_label_values(&["event"]).inc_by(events);
         self.judge(&name, admitted).await?;
         self.checkpoint_step(&name).await
     }
@@ -203,14 +211,21 @@ impl Pipeline {
         let recorded = recorded.await;
         match recorded {
             Ok(results) => {
-                for result in results {
+                for (result, change) in results.into_iter().zip(&changes) {
+                    let alert = &change.alert;
                     let word = match result {
                         Recorded::Opened => "opened",
+                        Recorded::Updated if alert.state == State::Resolved => "ended",
                         Recorded::Updated => "updated",
                         Recorded::Known => "known",
                         Recorded::Void => "void",
                     };
-                    self.parts.metrics.case_changes.with_label_values(&[word]).inc();
+                    let labels = [alert.rule.as_str(), alert.severity.as_str(), alert.kind.as_str()];
+                    let [rule, severity, reason] = labels;
+                    self.parts.metrics.case_changes.with_label_values(&[rule, severity, reason, word]).inc();
+                    if alert.state == State::Firing {
+                        self.parts.metrics.findings.with_label_values(&labels).inc();
+                    }
                 }
                 self.parts.metrics.alerts_old.inc_by(old as u64);
                 self.parts.wake_dispatcher.notify_one();

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
+
 use crate::engine::intake::{Intake, IntakeCounts};
 use crate::engine::shard::{Shard, ShardCounts};
 use crate::engine::snapshot::ShardState;
-use crate::store::ShardId;
+use crate::store::{ShardId, StoreError};
 use crate::time::Millis;
 
 /// A partition with the engine's state for it.
@@ -27,6 +29,8 @@ pub struct Partition {
     pub shard: Shard,
     /// A checkpoint under way.
     pub checkpoint: Option<Checkpoint>,
+    /// When the last checkpoint was stored, or the partition taken over (wall time).
+    pub checkpointed_at: Millis,
     /// When the next checkpoint begins (wall time).
     pub next_checkpoint_at: Millis,
     /// Timers of absent subjects before this time have been loaded.
@@ -50,8 +54,12 @@ pub struct Checkpoint {
     pub position: i64,
     /// The shard's own state when it began.
     pub state: ShardState,
+    /// When it began, by the monotonic clock.
+    pub begun: Instant,
     /// Subjects still to be stored.
     pub queue: Vec<u32>,
+    /// A slice that is being written while events are judged. One at a time, in order.
+    pub under_way: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 /// A partition at its end.

@@ -80,6 +80,7 @@ impl Pipeline {
             intake: Intake::new(intake_limits, state.now, state.parked),
             shard: Shard::new(limits.lateness, limits.source_subjects, state.watch),
             checkpoint: None,
+            checkpointed_at: now,
             next_checkpoint_at: now + limits.checkpoint_every,
             timers_loaded_to: Millis::MIN,
             fostering: false,
@@ -88,6 +89,7 @@ impl Pipeline {
             caught_up: false,
             reported: Default::default(),
         };
+        self.parts.metrics.partitions_taken.inc();
         // An empty or fully read partition sends no message that would say so.
         if position >= assigned.high {
             partition.reached_end(position, now, wall::instant());

@@ -201,6 +201,11 @@ pub fn compile_with(
     Ok(RuleSet { version, rules, files })
 }
 
+/// The version that a folder's files have together, valid or not.
+pub fn version_of(files: &[RuleFile]) -> String {
+    version(files, &[])
+}
+
 /// Hash of names and texts, each with its length before it, so that nothing can move from one to the next.
 fn version(files: &[RuleFile], overrides: &[Override]) -> String {
     let mut hash = Sha256::new();

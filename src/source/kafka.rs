@@ -15,6 +15,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -47,21 +48,42 @@ const CHECK: Duration = Duration::from_secs(10);
 pub struct Consuming {
     /// Ends after a cancellation, or after `Failed`.
     pub thread: JoinHandle<()>,
-    /// Takes positions that the store has.
-    pub hint: CommitHint,
+    /// What it is told and tells beside its channel.
+    pub link: Link,
 }
 
-/// Takes positions that the store has, to be shown in Kafka for its lag tools. Nothing is read from there.
+/// What the consumer and the pipeline tell each other beside the channel. Neither ever waits for the other.
 #[derive(Clone, Debug, Default)]
-pub struct CommitHint(Arc<Mutex<Stored>>);
+pub struct Link {
+    /// Positions that the store has, to be shown in Kafka for its lag tools. Nothing is read from there.
+    stored: Arc<Mutex<Offsets>>,
+    /// Where partitions end, as the brokers last said.
+    ends: Arc<Mutex<Offsets>>,
+}
 
-/// The next offset of each partition.
-type Stored = BTreeMap<(Arc<str>, i32), i64>;
+/// An offset of each partition.
+type Offsets = BTreeMap<(Arc<str>, i32), i64>;
 
-impl CommitHint {
-    /// Everything before `next` is stored. Never blocks; the last word on a partition wins.
+impl Link {
+    /// Everything before `next` is stored. The last word on a partition wins.
     pub fn stored(&self, topic: &Arc<str>, partition: i32, next: i64) {
-        lock(&self.0).insert((topic.clone(), partition), next);
+        lock(&self.stored).insert((topic.clone(), partition), next);
+    }
+
+    /// The offset that the next message of a partition will have, as known a few seconds ago.
+    pub fn end_of(&self, partition: &(Arc<str>, i32)) -> Option<i64> {
+        lock(&self.ends).get(partition).copied()
+    }
+
+    /// What librdkafka's statistics say of ends. A partition that is not read has -1 or an old one.
+    fn note_ends(&self, statistics: &Statistics) {
+        let mut ends = lock(&self.ends);
+        for topic in statistics.topics.values() {
+            let name: Arc<str> = Arc::from(topic.topic.as_str());
+            for partition in topic.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0) {
+                ends.insert((name.clone(), partition.partition), partition.hi_offset);
+            }
+        }
     }
 }
 
@@ -106,8 +128,8 @@ pub fn consume_patiently(
     let explainer = Explainer::new(config, group.clone());
     let client = client_config(config, &group);
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-    let hint = CommitHint::default();
-    let member_hint = hint.clone();
+    let link = Link::default();
+    let member_link = link.clone();
     let config = config.clone();
     let thread = std::thread::spawn(move || {
         let failed = to.clone();
@@ -117,7 +139,7 @@ pub fn consume_patiently(
             to,
             cancel: cancel.child_token(),
             patience,
-            hint: member_hint,
+            link: member_link,
             state: Mutex::new(State::default()),
         };
         let consumer: BaseConsumer<Member> = match make(&config, &client, member) {
@@ -134,7 +156,7 @@ pub fn consume_patiently(
         // Dropping it leaves the group, which revokes the partitions.
         drop(consumer);
     });
-    Consuming { thread, hint }
+    Consuming { thread, link }
 }
 
 /// Looks whether the brokers answer and let us read `topics` in our group; blocks for up to ten seconds or so.

@@ -66,6 +66,10 @@ macro_rules! values {
 pub(super) use values;
 
 impl Pools {
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Pools::Postgres(_))
+    }
+
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let tx = match self {
             Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),

@@ -1,5 +1,7 @@
 //! What people and commands read: alerts, usage, and the state of the outbox.
 
+use std::collections::BTreeMap;
+
 use super::db::{Row, Value, values};
 use super::{Store, StoreError, UsageRow};
 use crate::alert::{Alert, Receiver, State};
@@ -79,6 +81,15 @@ impl Store {
             });
         }
         Ok(told)
+    }
+
+    /// How many cases go on, by the word of their severity.
+    pub async fn firing_by_severity(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let severity = if self.pools.is_postgres() { "record::json->>'severity'" } else { "record->>'severity'" };
+        let sql =
+            format!("SELECT {severity} AS severity, COUNT(*) AS n_cases FROM cases WHERE state = 'firing' GROUP BY 1");
+        let rows = self.pools.fetch("cases", &sql, values![]).await?;
+        rows.iter().map(|row| Ok((row.get("severity")?, row.get("n_cases")?))).collect()
     }
 
     /// Alerts ordered by `detected_at` and ID.

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use keywatch::cli::Cli;
 use keywatch::engine::detect::SPECS;
 use keywatch::engine::params::ParamType;
-use keywatch::metrics::CATALOGUE;
+use keywatch::metrics::catalogue::{CATALOGUE, Described, PROCESS, Type, Values};
 use keywatch::time::duration_text;
 
 const MADE: &str =
@@ -95,18 +95,51 @@ pub fn metrics() -> String {
     page.push_str(
         "No label can grow with traffic:\nnone names a key, a merchant, an address, a path or a user agent.\n\n",
     );
-    page.push_str("| metric | label | meaning |\n| --- | --- | --- |\n");
-    for (name, label, help) in CATALOGUE {
-        let label = if label.is_empty() { String::new() } else { format!("`{label}`") };
-        let _ = writeln!(page, "| `{name}` | {label} | {help} |");
+    page.push_str("| metric | type | labels | meaning | normal |\n| --- | --- | --- | --- | --- |\n");
+    for Described { name, ty, labels, help, normal } in CATALOGUE {
+        let ty = match ty {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+            Type::Histogram(_) => "histogram",
+        };
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{}`", label.name)).collect();
+        let normal = link(normal);
+        let _ = writeln!(page, "| `{name}` | {ty} | {} | {help} | {normal} |", labels.join(", "));
+    }
+    for (name, help) in PROCESS {
+        let _ = writeln!(
+            page,
+            "| `{name}` | {} | | {help} | |",
+            if name.ends_with("_total") { "counter" } else { "gauge" }
+        );
+    }
+    page.push_str("\n## Labels\n\nA metric whose only label has known values begins with all of them at 0.\n\n");
+    page.push_str("| metric | label | values |\n| --- | --- | --- |\n");
+    for metric in CATALOGUE {
+        for label in metric.labels {
+            let values = match label.values {
+                Values::Known(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", "),
+                Values::Bounded(by) => format!("bounded by: {by}"),
+            };
+            let _ = writeln!(page, "| `{}` | `{}` | {values} |", metric.name, label.name);
+        }
     }
     page.push_str(
-        "\nWorth an alarm of your own: `keywatch_store_up == 0` or `keywatch_source_up == 0` for five minutes; \
-         `time() -\nkeywatch_stream_time_seconds` above ten minutes while events flow; any increase of \
-         `keywatch_messages_lost_total`,\n`keywatch_limits_hit_total` or \
-         `keywatch_deliveries_total{result=\"given_up\"}`; `keywatch_outbox_pending` that only rises.\n",
+        "\n[deploy/prometheus/keywatch.rules.yml](../../deploy/prometheus/keywatch.rules.yml) has alerts on these; \
+         [the dashboard](../../grafana/keywatch-overview.json) shows them.\n",
     );
     page
+}
+
+/// A mention of a page as a link to it.
+fn link(text: &str) -> String {
+    match text.split_once("docs/operations.md#") {
+        Some((before, rest)) => {
+            let anchor = rest.trim_end_matches('.');
+            format!("{before}[{}](../operations.md#{anchor}).", anchor.replace('-', " "))
+        }
+        None => text.to_owned(),
+    }
 }
 
 const EXIT: &str = "\

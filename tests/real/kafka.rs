@@ -98,7 +98,7 @@ impl Pipeline {
                     self.offsets.push(message.offset);
                 }
                 let last = batch.messages.last().unwrap();
-                self.consuming.hint.stored(&batch.topic, batch.partition, last.offset + 1);
+                self.consuming.link.stored(&batch.topic, batch.partition, last.offset + 1);
             }
             SourceEvent::End { next_offset, .. } => self.said.push(format!("end {next_offset}")),
             SourceEvent::Gap { from, to, .. } => self.said.push(format!("gap {from} {to}")),

@@ -7,6 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::trouble::{About, Explainer, Meaning, Troubles};
@@ -36,6 +37,8 @@ pub(super) fn client_config(config: &KafkaConfig, group: &str) -> ClientConfig {
         // A new topic or partition is noticed within this time.
         ("topic.metadata.refresh.interval.ms", "60000"),
         ("socket.keepalive.enable", "true"),
+        // Where partitions end, for the lag.
+        ("statistics.interval.ms", "5000"),
     ];
     for (name, value) in defaults {
         client.set(name, value);
@@ -237,6 +240,9 @@ impl Listener {
 /// A context that owns or shares a [`Listener`].
 pub(super) trait Listens: Send + Sync {
     fn listener(&self) -> &Listener;
+
+    /// Takes in what librdkafka counts.
+    fn note(&self, _statistics: &Statistics) {}
 }
 
 /// The context of clients that are not in a group.
@@ -258,6 +264,10 @@ macro_rules! forward_to_listener {
 
             fn error(&self, error: KafkaError, reason: &str) {
                 self.listener().error(&error, reason);
+            }
+
+            fn stats(&self, statistics: Statistics) {
+                self.note(&statistics);
             }
         }
     };

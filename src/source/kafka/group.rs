@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaResult;
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Listener, Listens, lock};
 use super::gather::{Gather, Place};
 use super::trouble::{About, Meaning};
-use super::{CommitHint, Patience};
+use super::{Link, Patience};
 use crate::source::{AssignedPartition, Assignment, Revocation, SourceEvent};
 use crate::wall;
 
@@ -66,13 +67,17 @@ pub(super) struct Member {
     pub(super) to: mpsc::Sender<SourceEvent>,
     pub(super) cancel: CancellationToken,
     pub(super) patience: Patience,
-    pub(super) hint: CommitHint,
+    pub(super) link: Link,
     pub(super) state: Mutex<State>,
 }
 
 impl Listens for Member {
     fn listener(&self) -> &Listener {
         &self.listener
+    }
+
+    fn note(&self, statistics: &Statistics) {
+        self.link.note_ends(statistics);
     }
 }
 
@@ -382,7 +387,7 @@ impl Member {
 
     /// Shows the stored positions to Kafka, for its lag tools.
     pub(super) fn commit_hints(&self, consumer: &BaseConsumer<Self>) {
-        let hints: BTreeMap<Partition, i64> = std::mem::take(&mut *lock(&self.hint.0));
+        let hints: BTreeMap<Partition, i64> = std::mem::take(&mut *lock(&self.link.stored));
         let mut list = TopicPartitionList::new();
         {
             let state = lock(&self.state);
