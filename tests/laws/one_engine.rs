@@ -130,7 +130,7 @@ pub async fn piped(
         }
         stopping.cancel();
     };
-    let pipeline = Pipeline::new(parts, Some(consuming.hint)).run(receive, controlled);
+    let pipeline = Pipeline::new(parts, Some(consuming.link)).run(receive, controlled);
     let both = async { tokio::join!(pipeline, all_read) };
     let (ended, ()) = tokio::time::timeout(Duration::from_secs(120), both).await.expect("it reads to the end");
     ended.unwrap();
