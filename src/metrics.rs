@@ -6,7 +6,7 @@ use prometheus::{
 
 pub mod catalogue;
 
-use catalogue::{CATALOGUE, Described, Type, Values};
+use catalogue::{CATALOGUE, CHANGES, Described, RECEIVERS, Type, Values, WHY};
 
 /// Every metric of the process. Fields have the names of the metrics, without `keywatch_` and endings.
 #[derive(Debug)]
@@ -176,6 +176,20 @@ impl Metrics {
         self.rules_differ.set(i64::from(in_force != on_disk));
     }
 
+    /// Begins everything that is counted by rule at 0, for one rule: the first alert of a rule is then a rise that
+    /// Prometheus sees, and not a series that begins at 1. What a detector makes worse or milder begins when it comes.
+    pub fn begin_rule(&self, rule: &str, severity: &str, kind: &str) {
+        self.findings.with_label_values(&[rule, severity, kind]).inc_by(0);
+        for change in CHANGES {
+            self.case_changes.with_label_values(&[rule, severity, kind, change]).inc_by(0);
+        }
+        for (receiver, why) in RECEIVERS.iter().flat_map(|receiver| WHY.map(|why| (*receiver, why))) {
+            if (receiver == "operations") == (why == "old_news") {
+                self.notices.with_label_values(&[receiver, rule, severity, why]).inc_by(0);
+            }
+        }
+    }
+
     /// The exposition text.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -192,10 +206,7 @@ mod tests {
     #[test]
     fn every_metric_of_the_catalogue_is_registered_as_it_says() {
         let metrics = Metrics::new().unwrap();
-        for counter in [&metrics.findings, &metrics.case_changes, &metrics.notices] {
-            let labels = counter.desc()[0].variable_labels.len();
-            counter.with_label_values(&["x"; 4][..labels]).inc();
-        }
+        metrics.begin_rule("new-ip", "high", "new_ip");
         metrics.geoip_age_seconds.with_label_values(&["x"]).set(1);
         metrics.rules_versions("a", "a");
         metrics.rules_versions("b", "c");
@@ -212,7 +223,8 @@ mod tests {
         assert!(text.contains("place=\"in_force\",version=\"b\"") && !text.contains("version=\"a\""), "{text}");
         assert!(text.contains("keywatch_rules_differ 1"));
         assert!(text.contains("keywatch_limits_hit_total{limit=\"networks\"} 0"), "all known values are there at once");
+        let first =
+            "keywatch_case_changes_total{change=\"opened\",reason=\"new_ip\",rule=\"new-ip\",severity=\"high\"} 0";
+        assert!(text.contains(first), "the first alert of a rule is a rise");
     }
-
-    use prometheus::core::Collector;
 }

@@ -7,6 +7,8 @@
 
 #[path = "real/chaos.rs"]
 mod chaos;
+#[path = "real/dashboard.rs"]
+mod dashboard;
 #[path = "real/instance.rs"]
 mod instance;
 #[path = "real/kafka.rs"]
@@ -15,6 +17,8 @@ mod kafka;
 mod laws;
 #[path = "real/live.rs"]
 mod live;
+#[path = "support/dashboard.rs"]
+mod panels;
 #[path = "real/secrets.rs"]
 mod secrets;
 #[path = "real/secure.rs"]

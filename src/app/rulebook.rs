@@ -164,6 +164,9 @@ impl Rulebook {
 
     fn report(&self) {
         self.metrics.rules_versions(&self.current.version, &self.on_disk.1);
+        for rule in &self.current.rules {
+            self.metrics.begin_rule(&rule.name, rule.severity.as_str(), rule.kind.as_str());
+        }
         self.metrics.rules_active.set(self.current.rules.len() as i64);
         self.metrics.rules_adopted_time_seconds.set(wall::now() / SECOND);
     }

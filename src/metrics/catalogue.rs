@@ -84,7 +84,8 @@ pub const CHANGES: [&str; 5] = ["opened", "updated", "ended", "known", "void"];
 /// Why a notice is made.
 pub const WHY: [&str; 6] = ["first", "new_alerts", "worse", "resolved", "all_resolved", "old_news"];
 const SEVERITIES: [&str; 4] = ["info", "warning", "high", "critical"];
-const RECEIVERS: [&str; 3] = ["merchant", "support", "operations"];
+/// Who is told.
+pub const RECEIVERS: [&str; 3] = ["merchant", "support", "operations"];
 
 const RULE: Label = bounded("rule", "the rule files");
 const SEVERITY: Label = known("severity", &SEVERITIES);

@@ -50,7 +50,8 @@ impl Instance {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
 
-    fn address(&self) -> Option<String> {
+    /// Where `/metrics` is served.
+    pub fn address(&self) -> Option<String> {
         let mut address = self.address.lock().unwrap();
         if address.is_none() {
             let log = self.log();

@@ -58,6 +58,8 @@ pub struct Setup {
     /// Lines of `mail.transport:`, indented by four.
     pub transport: String,
     pub log: &'static str,
+    /// Sections of the configuration beside those that every test needs.
+    pub more: String,
     /// Each instance keeps its name in the group.
     pub static_members: bool,
 }
@@ -73,6 +75,7 @@ impl Default for Setup {
             properties: String::new(),
             transport: "    none: {}".to_owned(),
             log: "info",
+            more: String::new(),
             static_members: false,
         }
     }
@@ -175,8 +178,17 @@ impl Ground {
              alerts:\n  group_wait: 200ms\n  mail_old: true\n\
              mail:\n  from: keywatch@{}\n  reply_to: support@caibo.digital\n  support: [support@caibo.digital]\n  \
              operations: [operations@example.com]\n  transport:\n{}\nhttp:\n  listen: 127.0.0.1:0\n\
-             log:\n  level: \"{}\"\n  format: text\n",
-            self.group, self.events, self.facts, s.kafka, s.properties, self.store_url, self.domain, s.transport, s.log
+             log:\n  level: \"{}\"\n  format: text\n{}",
+            self.group,
+            self.events,
+            self.facts,
+            s.kafka,
+            s.properties,
+            self.store_url,
+            self.domain,
+            s.transport,
+            s.log,
+            s.more
         );
         let path = self.path(&format!("{name}.yml"));
         std::fs::write(&path, text).unwrap();
