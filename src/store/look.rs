@@ -52,7 +52,8 @@ pub struct Server {
 
 fn sqlite_file(config: &StoreConfig) -> Option<PathBuf> {
     let url = config.url.reveal();
-    let path = url.strip_prefix("sqlite:").filter(|path| !path.contains(":memory:") && !path.contains("mode=memory"))?;
+    let path =
+        url.strip_prefix("sqlite:").filter(|path| !path.contains(":memory:") && !path.contains("mode=memory"))?;
     Some(PathBuf::from(path.split('?').next().unwrap_or(path)))
 }
 
@@ -78,10 +79,10 @@ impl Store {
     /// The schema's version. Refuses a database that is newer than this program.
     pub async fn schema(&self) -> Result<Schema, StoreError> {
         let there = match &self.pools {
-            Pools::Sqlite { .. } => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'",
-            Pools::Postgres(_) => {
-                "SELECT relname FROM pg_class WHERE oid = to_regclass('schema_migrations')"
+            Pools::Sqlite { .. } => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
             }
+            Pools::Postgres(_) => "SELECT relname FROM pg_class WHERE oid = to_regclass('schema_migrations')",
         };
         let mut applied = Vec::new();
         if self.pools.fetch_one("schema_migrations", there, values![]).await?.is_some() {

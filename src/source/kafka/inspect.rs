@@ -105,7 +105,8 @@ impl Inspector {
         let one = |partition: &i32| {
             let left = end.saturating_duration_since(wall::instant()).max(Duration::from_millis(1));
             let ends = self.consumer.fetch_watermarks(topic, *partition, left);
-            let (low, high) = ends.map_err(|error| format!("partition {partition} does not tell where it ends: {error}"))?;
+            let (low, high) =
+                ends.map_err(|error| format!("partition {partition} does not tell where it ends: {error}"))?;
             Ok(Ends { partition: *partition, low, high })
         };
         partitions.iter().map(one).collect()
