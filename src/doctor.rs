@@ -112,7 +112,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs every check, in a fixed order, and hands over what each found.
 pub async fn examine(plan: Plan<'_>, say: &mut dyn FnMut(Finding)) {
     let Plan { config, path, now, .. } = plan;
-    say(Finding::ok(Check::Config, path.display().to_string(), "valid"));
+    say(Finding::ok(Check::Config, format!("configuration {}", path.display()), "valid"));
     let (on_disk, found) = rules::on_disk(config);
     say(found);
     let looked = bounded(store::look(config)).await;

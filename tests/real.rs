@@ -7,6 +7,8 @@
 
 #[path = "real/chaos.rs"]
 mod chaos;
+#[path = "real/doctor.rs"]
+mod doctor;
 #[path = "real/instance.rs"]
 mod instance;
 #[path = "real/kafka.rs"]

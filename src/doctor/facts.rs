@@ -80,7 +80,7 @@ pub fn judge(topic: &str, records: &[Record]) -> Finding {
         hints.push("write with the message key MERCHANT/KEY: compaction keeps one message for each");
     }
     if wrong.is_empty() {
-        return Finding::ok(check, at, format!("the newest {n} are facts, each with a message key of its own"));
+        return Finding::ok(check, at, format!("{n} of {n} are facts, each with a message key of its own"));
     }
     Finding::warn(check, at, wrong.join(", "), hints.join("; "))
 }
@@ -110,7 +110,7 @@ mod tests {
         check(
             &[(Some("m_1/key_1"), fact(1)), (Some("m_1/key_2"), fact(2)), (Some("m_1/"), merchant.clone())],
             Status::Ok,
-            "the newest 3 are facts, each with a message key of its own",
+            "3 of 3 are facts, each with a message key of its own",
         );
         check(
             &[(Some("m_1"), fact(1)), (Some("m_1"), merchant), (None, fact(3))],

@@ -252,7 +252,7 @@ pub fn judge(facts: &Facts, context: &Context<'_>) -> Vec<Finding> {
 fn messages(facts: &Facts, at: String) -> Finding {
     let (check, n) = (Check::Messages, facts.n_records);
     if facts.rejected.is_empty() {
-        return Finding::ok(check, at, format!("the newest {n} are events"));
+        return Finding::ok(check, at, format!("{n} of {n} are events"));
     }
     let one =
         |(reason, (n, example)): (&RejectReason, &(usize, String))| format!("{n} {} ({example})", reason.as_str());
@@ -300,11 +300,7 @@ fn keying(facts: &Facts) -> Finding {
         wrong.push(format!("{} of {of} are not the merchant_id", facts.n_miskeyed));
     }
     if 0 < facts.n_split {
-        wrong.push(format!(
-            "{} of {} lie in several partitions",
-            facts.n_split,
-            count(facts.n_merchants, "merchant", "merchants")
-        ));
+        wrong.push(format!("{} of {} merchants lie in several partitions", facts.n_split, facts.n_merchants));
     }
     if of == 0 {
         return Finding::ok(check, at, "no event names a merchant to compare with");

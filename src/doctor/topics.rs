@@ -35,10 +35,11 @@ pub(super) async fn examine(
     let kafka = &plan.config.source.kafka;
     let find = |name: &str| readable.iter().find(|topic| topic.name == name);
     let (events, key_events) = (find(&kafka.auth_events), kafka.key_events.as_deref().and_then(find));
+    // Both at once: a broker that does not know the question lets us wait.
+    let (set, set_of_facts) = tokio::join!(settings(kafka, events), settings(kafka, key_events));
     match events {
         None => say(unreadable(Check::Retention, "retention")),
         Some(topic) => {
-            let set = settings(kafka, &topic.name).await;
             let (inspector, name, ends) = (inspector.clone(), topic.name.clone(), topic.ends.clone());
             let oldest = blocking(move || oldest(&inspector, &name, &ends)).await.flatten();
             say(retention(&topic.name, &set, oldest.map(|at| plan.now - at), was_cut(&topic.ends)));
@@ -47,7 +48,7 @@ pub(super) async fn examine(
     match (&kafka.key_events, key_events) {
         (None, _) => say(Finding::ok(Check::Compaction, "compaction", "no topic of facts is configured")),
         (Some(_), None) => say(unreadable(Check::Compaction, "compaction")),
-        (Some(name), Some(_)) => say(compaction(kafka, name, &settings(kafka, name).await)),
+        (Some(name), Some(_)) => say(compaction(kafka, name, &set_of_facts)),
     }
     let newest = sampled(plan, inspector, events, say).await;
     match (&kafka.key_events, key_events) {
@@ -62,9 +63,10 @@ fn unreadable(check: Check, at: &str) -> Finding {
     Finding::skipped(check, at, "the topic cannot be read", "mend `topic` first")
 }
 
-async fn settings(kafka: &KafkaConfig, topic: &str) -> Settings {
+async fn settings(kafka: &KafkaConfig, topic: Option<&Readable>) -> Settings {
+    let Some(topic) = topic else { return Ok(None) };
     let names = BTreeSet::from(["cleanup.policy", "retention.ms", "retention.bytes"]);
-    bounded(topic_settings(kafka, topic, &names)).await.unwrap_or_else(|| Err("no answer in time".to_owned()))
+    bounded(topic_settings(kafka, &topic.name, &names)).await.unwrap_or_else(|| Err("no answer in time".to_owned()))
 }
 
 /// When the oldest message that is left was written, in the partition that reaches back least.

@@ -44,11 +44,10 @@ impl Decoder {
     }
 
     fn carried(&self, wire: &Wire<'_>) -> Carried {
+        let is_text = |value: &Value<'_>| matches!(value, Value::Text(text) if !text.trim().is_empty());
         let is_key = |value: &Value<'_>| matches!(value, Value::Text(text) if self.masker.is_key(text));
-        Carried {
-            raw_key: is_key(&wire.api_key) || is_key(&wire.key_id),
-            forwarded_for: matches!(&wire.forwarded_for, Value::Text(text) if !text.trim().is_empty()),
-        }
+        // What stands in `api_key` is meant as one, whatever it looks like.
+        Carried { raw_key: is_text(&wire.api_key) || is_key(&wire.key_id), forwarded_for: is_text(&wire.forwarded_for) }
     }
 }
 
@@ -65,6 +64,7 @@ mod tests {
             (String::new(), false, false),
             (format!(r#","api_key":"{key}""#), true, false),
             (format!(r#","key_id":"{key}""#), true, false),
+            (r#","api_key":"another system's""#.to_owned(), true, false),
             (r#","key_id":"key_1","forwarded_for":"192.0.2.1""#.to_owned(), false, true),
             (r#","forwarded_for":" ","api_key":null"#.to_owned(), false, false),
         ] {

@@ -193,12 +193,14 @@ pub async fn topic_settings(
     let options = AdminOptions::new().request_timeout(Some(SETTINGS));
     let resource = [ResourceSpecifier::Topic(topic)];
     let asked = tokio::time::timeout(2 * SETTINGS, admin.describe_configs(&resource, &options)).await;
+    let late = || "no answer in time".to_owned();
     let refused = |code: Code| match code {
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::UnsupportedFeature => Ok(None),
+        Code::OperationTimedOut | Code::RequestTimedOut => Err(late()),
         other => Err(other.to_string()),
     };
     let described = match asked {
-        Err(_) => return Err("no answer in time".to_owned()),
+        Err(_) => return Err(late()),
         Ok(Err(error)) => return error.rdkafka_error_code().map_or(Err(error.to_string()), refused),
         Ok(Ok(described)) => described,
     };
