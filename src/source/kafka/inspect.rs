@@ -201,7 +201,8 @@ pub async fn topic_settings(
     };
     let described = match asked {
         Err(_) => return Err(late()),
-        Ok(Err(error)) => return error.rdkafka_error_code().map_or(Err(error.to_string()), refused),
+        Ok(Err(KafkaError::AdminOp(code))) => return refused(code),
+        Ok(Err(error)) => return Err(error.to_string()),
         Ok(Ok(described)) => described,
     };
     match described.into_iter().next() {
