@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -35,6 +36,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Bring the store's tables to this version's form
     Migrate(ConfigArg),
+    /// See whether all that the service needs is there, and what to do where it is not
+    Doctor(doctor::Args),
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -70,6 +73,8 @@ pub struct ConfigArg {
 pub enum Failure {
     /// The answer is no: a file is not valid, a check failed. The text has all problems.
     No(String),
+    /// The same, and what was printed has said why.
+    Told,
     /// Wrong use.
     Usage(String),
     /// The question could not be answered.
@@ -93,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Migrate(arg) => run::migrate(&arg),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Config { command } => check::config(&command),
         Command::Rules { command } => check::rules(&command),
         Command::Alerts { command } => alerts::alerts(&command),
@@ -105,6 +111,7 @@ pub fn main() -> ExitCode {
                 Failure::No(text) => (1, text),
                 Failure::Usage(text) => (2, format!("error: {text}")),
                 Failure::Unanswered(error) => (3, format!("error: {error:#}")),
+                Failure::Told => return ExitCode::from(1),
                 Failure::Logged => return ExitCode::from(3),
             };
             complain(&text);

@@ -18,6 +18,7 @@ use db::Pools;
 
 pub use history::HISTORY_TOPIC;
 pub use journal::StoredDeadLetter;
+pub use look::{Position, Schema, Server};
 pub use read::{AlertFilter, OutboxView, Told};
 pub use rules::StoredRules;
 
@@ -27,6 +28,7 @@ mod facts;
 mod groups;
 mod history;
 mod journal;
+mod look;
 mod old_news;
 mod outbox;
 mod read;

@@ -93,6 +93,11 @@ fn the_reference_of_commands_is_as_their_help_says() {
 }
 
 #[test]
+fn the_page_about_doctor_names_every_check() {
+    expect_file("docs/doctor.md", &reference::doctor());
+}
+
+#[test]
 fn every_kind_is_in_the_reference_of_alerts() {
     let alerts = std::fs::read_to_string(root().join("docs/reference/alerts.md")).unwrap();
     for kind in keywatch::alert::Kind::ALL {

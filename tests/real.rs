@@ -9,6 +9,8 @@
 mod chaos;
 #[path = "real/dashboard.rs"]
 mod dashboard;
+#[path = "real/doctor.rs"]
+mod doctor;
 #[path = "real/instance.rs"]
 mod instance;
 #[path = "real/kafka.rs"]

@@ -57,6 +57,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("postcard", &["src/engine/snapshot"]),
     ("prometheus", &["src/metrics"]),
     ("rdkafka", &["src/source/kafka"]),
+    ("rustix", &["src/doctor/disk"]),
     ("saphyr_parser", &["src/yaml"]),
     ("sqlx", &["src/store"]),
     ("terminal_size", &["src/cli"]),

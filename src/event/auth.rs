@@ -21,6 +21,10 @@ use crate::event::redact::{KeyLooks, Masker};
 use crate::event::wire::{Value, scan_object};
 use crate::event::{AuthEvent, Env, Outcome, Refusal, RejectReason, Rejected, facts_wire};
 
+mod carried;
+
+pub use carried::Carried;
+
 /// The longest user agent, origin and referer that are kept.
 const TEXT_BYTES_MAX: usize = 256;
 /// The largest message that holds several events: a log file of CloudTrail is one.

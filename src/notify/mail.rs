@@ -82,6 +82,19 @@ impl Transport {
         }
     }
 
+    /// Says hello to the SMTP server, protects the connection, logs in, and takes leave. No mail is sent.
+    pub async fn try_login(&self) -> Result<(), String> {
+        let Transport::Smtp(smtp) = self else { return Ok(()) };
+        match tokio::time::timeout(smtp.timeout, smtp.open()).await {
+            Ok(Ok(mut connection)) => {
+                let _ = tokio::time::timeout(Duration::from_secs(1), connection.quit()).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer from {} within {} s", smtp.place(), smtp.timeout.as_secs_f32())),
+        }
+    }
+
     /// Delivers one mail and says what the server answered. `date` is when the notice was made, so that every attempt
     /// sends the same bytes. `attempt` counts from 1.
     pub async fn deliver(

@@ -10,11 +10,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use rdkafka::statistics::Statistics;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ mod client;
 mod facts;
 mod gather;
 mod group;
+pub mod inspect;
 mod read;
 #[doc(hidden)]
 pub mod testing;
@@ -165,38 +167,60 @@ pub fn consume_patiently(
 pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
     let explainer = Explainer::new(config, config.group.clone());
     let client = client_config(config, &config.group);
-    let consumer = make(config, &client, Plain(Listener::new(explainer.clone())))?;
-    let listener = &consumer.context().0;
+    let consumer = make(config, &client, Plain(Listener::new(explainer)))?;
     let end = wall::instant() + CHECK;
     for topic in topics {
-        loop {
-            let result = consumer.fetch_metadata(Some(topic), Duration::from_secs(1));
-            hear(&consumer);
-            listener.diagnose();
-            let code = match &result {
-                Ok(metadata) => {
-                    let found = metadata.topics().iter().find(|found| found.name() == *topic);
-                    match found.and_then(|found| found.error()) {
-                        None => break,
-                        Some(error) => Some(error.into()),
-                    }
-                }
-                Err(error) => error.rdkafka_error_code(),
-            };
-            if let Some(text) = code.and_then(|code| refusal(listener, topic, code)) {
-                return Err(text);
-            }
-            if let Some(text) = lock(&listener.reports).to_say.first() {
-                return Err(text.clone());
-            }
-            let reports = lock(&listener.reports);
-            let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
-            if away || wall::instant() >= end {
-                return Err(reports.away(&explainer));
-            }
-        }
+        ask_topic(&consumer, topic, end).map_err(Denied::into_text)?;
     }
     check_group(&consumer, topics)
+}
+
+/// Why a topic cannot be looked at, as one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// No broker answers us.
+    Connection(String),
+    /// A broker answers, and the topic is not there or not for us.
+    Topic(String),
+}
+
+impl Denied {
+    fn into_text(self) -> String {
+        match self {
+            Denied::Connection(text) | Denied::Topic(text) => text,
+        }
+    }
+}
+
+/// Asks for a topic's metadata until there is an answer, or a reason why there will be none.
+fn ask_topic(consumer: &BaseConsumer<Plain>, topic: &str, end: Instant) -> Result<Metadata, Denied> {
+    let listener = &consumer.context().0;
+    loop {
+        let result = consumer.fetch_metadata(Some(topic), Duration::from_secs(1));
+        hear(consumer);
+        listener.diagnose();
+        let code = match result {
+            Ok(metadata) => {
+                let found = metadata.topics().iter().find(|found| found.name() == topic);
+                match found.and_then(|found| found.error()) {
+                    None => return Ok(metadata),
+                    Some(error) => Some(error.into()),
+                }
+            }
+            Err(error) => error.rdkafka_error_code(),
+        };
+        if let Some(text) = code.and_then(|code| refusal(listener, topic, code)) {
+            return Err(Denied::Topic(text));
+        }
+        let reports = lock(&listener.reports);
+        if let Some(text) = reports.to_say.first() {
+            return Err(Denied::Connection(text.clone()));
+        }
+        let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
+        if away || wall::instant() >= end {
+            return Err(Denied::Connection(reports.away(&listener.explainer)));
+        }
+    }
 }
 
 /// Only a refusal counts: a fresh cluster takes some seconds until groups work.

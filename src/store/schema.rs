@@ -4,9 +4,9 @@ use super::db::{Tx, values};
 use super::{Store, StoreError};
 
 /// One step of the schema. A step that has been released is never edited.
-struct Migration {
+pub(super) struct Migration {
     version: i64,
-    name: &'static str,
+    pub(super) name: &'static str,
     sqlite: &'static str,
     postgres: &'static str,
 }
@@ -68,7 +68,12 @@ async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
     for row in tx.fetch("schema_migrations", "SELECT version FROM schema_migrations", values![]).await? {
         applied.push(row.get::<i64>("version")?);
     }
-    let newest_known = MIGRATIONS[MIGRATIONS.len() - 1].version;
+    missing_from(&applied)
+}
+
+/// What a database with these versions has yet to see. Refuses one that is newer than this program.
+pub(super) fn missing_from(applied: &[i64]) -> Result<Vec<&'static Migration>, StoreError> {
+    let newest_known = newest_known();
     if let Some(newest) = applied.iter().max()
         && newest_known < *newest
     {
@@ -77,4 +82,9 @@ async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
         )));
     }
     Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).collect())
+}
+
+/// The version that this program knows.
+pub(super) fn newest_known() -> i64 {
+    MIGRATIONS[MIGRATIONS.len() - 1].version
 }

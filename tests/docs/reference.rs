@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 
 use keywatch::cli::Cli;
+use keywatch::doctor::Check;
 use keywatch::engine::detect::SPECS;
 use keywatch::engine::params::ParamType;
 use keywatch::metrics::catalogue::{CATALOGUE, Described, PROCESS, Type, Values};
@@ -146,7 +147,7 @@ const EXIT: &str = "\
 | exit code | meaning |
 | --- | --- |
 | 0 | Fine. Also where alerts were found. |
-| 1 | The answer is no: a file is not valid, an alert does not exist. Every problem is on standard error. |
+| 1 | The answer is no: a file is not valid, an alert does not exist, a check of `doctor` fails. Every problem is on standard error. |
 | 2 | Wrong use: an unknown flag, a value that is none, a `--set` that names no parameter. |
 | 3 | It could not be answered: a file cannot be read, the store is away or not migrated. |
 
@@ -160,6 +161,29 @@ pub fn commands() -> String {
     let mut top = Cli::command().term_width(100);
     top.build();
     describe(&mut page, &mut top, "keywatch");
+    page
+}
+
+/// `docs/doctor.md`
+pub fn doctor() -> String {
+    let mut page = format!(
+        "{MADE}# keywatch doctor\n\n\
+         ```sh\nkeywatch doctor --config keywatch.yml              # exit code 0: nothing fails; 1: something does\n\
+         keywatch doctor --config keywatch.yml -o json      # the same as one array\n```\n\n\
+         For the first day, and for when something is odd. It looks at all that the service needs, in this order, and prints \
+         a line for\neach check: `ok`, `warn` (it works, and something is lost or will be), `fail` (the service would not do \
+         its work) or\n`skipped`, what was looked at, what was found, and a `hint:` with what to do. The last line sums up.\n\n\
+         It writes nothing anywhere: it joins no group, commits nothing, migrates nothing, sends no mail, makes no file. It \
+         may so run\nbeside the service. Where a check fails the others go on; each has a bounded time, and all together \
+         take some seconds.\n\n\
+         Its Kafka user is the service's. With `DescribeConfigs` on the topics too it can tell their settings; without, it \
+         says what\nto run instead. Of `auth-events` and `key-events` it reads the newest messages (`--sample`, 200 of each \
+         partition) as the\nservice would. What it shows of them is masked.\n\n\
+         | check | looks at | warns and fails |\n| --- | --- | --- |\n"
+    );
+    for check in Check::ALL {
+        let _ = writeln!(page, "| `{}` | {} | {} |", check.name(), check.looks_at(), check.finds());
+    }
     page
 }
 
