@@ -9,6 +9,7 @@ pub mod alerts;
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod import;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -33,6 +34,8 @@ enum Command {
     Replay(replay::Args),
     /// Write labelled traffic into files
     Simulate(simulate::Args),
+    /// Take facts about keys and merchants from a file, where the gateway cannot publish them
+    Import(import::Args),
     /// Bring the store's tables to this version's form
     Migrate(ConfigArg),
     /// Look at the configuration
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Import(args) => import::import(&args),
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Config { command } => check::config(&command),
         Command::Rules { command } => check::rules(&command),
