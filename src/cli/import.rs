@@ -152,11 +152,12 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 async fn merge(config: &Config, facts: &[Fact], is_dry_run: bool) -> anyhow::Result<Plan> {
     let is_new = sqlite_file(config.store.url.reveal()).is_some_and(|path| !path.exists());
     if is_dry_run && is_new {
-        return Ok(plan((Vec::new(), Vec::new()), facts));
+        return Ok(plan(Vec::new(), Vec::new(), facts));
     }
     let store = open_store(config).await?;
     let (keys, merchants) = subjects(facts);
-    let plan = plan(store.facts_of(&keys, &merchants).await?, facts);
+    let (keys, merchants) = store.facts_of(&keys, &merchants).await?;
+    let plan = plan(keys, merchants, facts);
     let known = store.fact_keys().await? + plan.key_counts.new;
     let room = config.limits.fact_keys as u64;
     anyhow::ensure!(

@@ -48,12 +48,16 @@ pub fn subjects(facts: &[Fact]) -> (Vec<String>, Vec<String>) {
 }
 
 /// Merges facts with what is stored of their subjects.
-pub fn plan(stored: (Vec<(String, KeyFacts)>, Vec<(String, MerchantFacts)>), facts: &[Fact]) -> Plan {
+pub fn plan(
+    known_keys: Vec<(String, KeyFacts)>,
+    known_merchants: Vec<(String, MerchantFacts)>,
+    facts: &[Fact],
+) -> Plan {
     let mut book = FactBook::new(usize::MAX);
-    for (id, facts) in &stored.0 {
+    for (id, facts) in &known_keys {
         book.restore_key(id, facts.clone());
     }
-    for (id, facts) in &stored.1 {
+    for (id, facts) in &known_merchants {
         book.restore_merchant(id, facts.clone());
     }
     for fact in facts {
@@ -63,7 +67,7 @@ pub fn plan(stored: (Vec<(String, KeyFacts)>, Vec<(String, MerchantFacts)>), fac
         }
     }
     let (keys, merchants): (HashMap<_, _>, HashMap<_, _>) =
-        (stored.0.into_iter().collect(), stored.1.into_iter().collect());
+        (known_keys.into_iter().collect(), known_merchants.into_iter().collect());
     let (key_ids, merchant_ids) = subjects(facts);
     let mut plan = Plan::default();
     for id in key_ids {

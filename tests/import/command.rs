@@ -139,6 +139,16 @@ fn a_status_that_is_said_every_day_pushes_no_change_out() {
 }
 
 #[test]
+fn the_table_of_the_documentation_is_right() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/import.md")).unwrap();
+    let table = page.split("```csv\n").nth(1).unwrap().split("```").next().unwrap();
+    let place = Place::new("");
+    place.write("keys.csv", table);
+    let changed = "keys       2 new, 0 changed, 0 unchanged\nmerchants  1 new, 0 changed, 0 unchanged\n";
+    assert_eq!(place.run(&["keys.csv", "--ts", "now"]), (0, changed.into(), String::new()));
+}
+
+#[test]
 fn bounds_and_wrong_use() {
     let place = Place::new("limits:\n  fact_keys: 100\n");
     let rows: String = (0..101).map(|n| format!("k{n}\n")).collect();

@@ -3,6 +3,8 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use keywatch::app::{self, Outside};
+use keywatch::config::load::load;
 use keywatch::config::{Secret, StoreConfig};
 use keywatch::event::auth::Decoder;
 use keywatch::event::facts::{FactBook, KeyFacts};
@@ -11,6 +13,7 @@ use keywatch::health::Health;
 use keywatch::metrics::Metrics;
 use keywatch::pipeline::facts::FactsTask;
 use keywatch::pipeline::{Control, read_facts};
+use keywatch::source::kafka::testing::Mock;
 use keywatch::source::{Batch, FactsEvent, RawMessage};
 use keywatch::store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -82,6 +85,47 @@ async fn a_running_service_takes_up_what_another_process_stores() {
     // Whoever is being stopped while it tells may find nobody there.
     drop(control);
     following.await.unwrap().unwrap();
+}
+
+/// The whole service, without a topic of key events, and the program that imports.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_knows_what_is_imported_beside_it() {
+    let mock = Mock::start().unwrap();
+    mock.create_topic("auth-events", 1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let text = format!(
+        "source: {{kafka: {{brokers: '{}', topics: {{key_events: null}}}}}}\nrules: {{directory: '{}'}}\nhttp: {{listen: '127.0.0.1:0'}}\n",
+        mock.brokers(),
+        rules.display()
+    );
+    let path = folder.path().join("keywatch.yml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(folder.path().join("keys.csv"), "key_id,merchant_id\nk1,m1\nk2,m1\n").unwrap();
+    let config = load(&path, &|_| None).unwrap();
+    let outside = Outside::new().unwrap();
+    let service = tokio::spawn(app::run(config, outside.clone()));
+    let until = async |is_so: &dyn Fn() -> bool| {
+        let waiting = async {
+            while !is_so() && !service.is_finished() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), waiting).await.expect("it comes to that");
+        assert!(!service.is_finished());
+    };
+    until(&|| outside.metrics.partitions_owned.get() == 1).await;
+    let import = tokio::task::spawn_blocking({
+        let folder = folder.path().to_owned();
+        move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"));
+            command.args(["import", "keys.csv", "--ts", "now"]).current_dir(folder).status().unwrap()
+        }
+    });
+    assert!(import.await.unwrap().success());
+    until(&|| outside.metrics.facts_keys.get() == 2).await;
+    outside.stop.cancel();
+    service.await.unwrap().unwrap();
 }
 
 #[tokio::test]
