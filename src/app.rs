@@ -37,6 +37,8 @@ use rulebook::Rulebook;
 
 /// Batches that may wait between the source and the pipeline.
 const CHANNEL: usize = 64;
+/// How often to look for facts that others stored.
+const FACTS_EVERY: Duration = Duration::from_secs(2);
 /// How long an orderly shutdown may take before what is left is dropped.
 const SHUTDOWN: Duration = Duration::from_secs(25);
 /// How long a claimed delivery is ours: well over twice the transport's timeout.
@@ -132,7 +134,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         health: health.clone(),
         stopping: stopping.clone(),
     };
-    facts_task.restore().await.context("load the facts")?;
+    let facts_cursor = facts_task.restore().await.context("load the facts")?;
     let (wake_dispatcher, wake_delivery) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let deliveries = Arc::new(DeliveryCounts::default());
     let dispatcher = Dispatcher {
@@ -176,6 +178,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let (control, controlled) = mpsc::channel(CHANNEL);
     let mut threads = Vec::new();
     let kafka = &config.source.kafka;
+    let follower = facts_task.clone();
     if let Some(topic) = &kafka.key_events {
         let (send, receive) = mpsc::channel(CHANNEL);
         threads.push(kafka::read_facts(kafka, topic, send, stopping.clone()));
@@ -218,6 +221,9 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     threads.push(consuming.thread);
     let pipeline = Pipeline::new(parts(Role::Events), Some(consuming.link));
     tasks.spawn(on_own_thread("pipeline", move || pipeline.run(receive, controlled)));
+    // From here on there is somebody to tell of facts that `import` and other instances store.
+    let tell = control.clone();
+    tasks.spawn(async move { ("following of facts", follower.follow(facts_cursor, FACTS_EVERY, tell).await) });
     if let Some(topic) = &kafka.auth_refused {
         let (send, receive) = mpsc::channel(CHANNEL);
         let consuming = kafka::consume(kafka, &[topic], "-refused", send, stopping.clone());

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod doctor;
+pub mod import;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -34,6 +35,8 @@ enum Command {
     Replay(replay::Args),
     /// Write labelled traffic into files
     Simulate(simulate::Args),
+    /// Take facts about keys and merchants from a file, where the gateway cannot publish them
+    Import(import::Args),
     /// Bring the store's tables to this version's form
     Migrate(ConfigArg),
     /// See whether all that the service needs is there, and what to do where it is not
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Import(args) => import::import(&args),
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Config { command } => check::config(&command),

@@ -11,7 +11,9 @@ use crate::event::mapping::Format;
 use crate::event::proxies::Cidr;
 use crate::time::Millis;
 
+pub mod fields;
 pub mod load;
+pub mod schema;
 
 /// Everything that can be configured, validated.
 #[derive(Clone, Debug)]

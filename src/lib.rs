@@ -18,6 +18,7 @@ pub mod event;
 pub mod geoip;
 pub mod health;
 pub mod http;
+pub mod import;
 pub mod metrics;
 pub mod notify;
 pub mod pipeline;

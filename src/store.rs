@@ -16,6 +16,7 @@ use crate::time::Millis;
 
 use db::Pools;
 
+pub use facts::{FactsCursor, StoredFacts};
 pub use history::HISTORY_TOPIC;
 pub use journal::StoredDeadLetter;
 pub use look::{Position, Schema, Server};

@@ -98,6 +98,14 @@ fn the_page_about_doctor_names_every_check() {
 }
 
 #[test]
+fn the_schema_of_the_configuration_is_as_its_fields_say() {
+    expect_file("docs/reference/config.schema.json", &keywatch::config::schema::text());
+    assert_eq!(keywatch(&["config", "schema"]).0, keywatch::config::schema::text());
+    let example = std::fs::read_to_string(root().join("keywatch.example.yml")).unwrap();
+    assert!(example.starts_with("# yaml-language-server: $schema=docs/reference/config.schema.json\n"));
+}
+
+#[test]
 fn every_kind_is_in_the_reference_of_alerts() {
     let alerts = std::fs::read_to_string(root().join("docs/reference/alerts.md")).unwrap();
     for kind in keywatch::alert::Kind::ALL {

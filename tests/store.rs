@@ -13,6 +13,8 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 
 #[path = "store/cases.rs"]
 mod cases;
+#[path = "store/facts.rs"]
+mod facts;
 #[path = "store/notices.rs"]
 mod notices;
 #[path = "store/records.rs"]
@@ -28,7 +30,7 @@ const NOW: i64 = 1_795_420_800_000;
 const START: i64 = NOW - HOUR;
 const GROUP_WAIT: i64 = MINUTE;
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "meta",
     "shards",
     "subjects",
@@ -41,6 +43,7 @@ const TABLES: [&str; 16] = [
     "untold",
     "told",
     "outbox",
+    "fact_revision",
     "key_facts",
     "merchant_facts",
     "rule_adoptions",

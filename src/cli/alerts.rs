@@ -126,7 +126,7 @@ fn ask<T>(config: &ConfigArg, question: impl AsyncFnOnce(&Store) -> anyhow::Resu
 }
 
 /// The file of a store that is one: opening it would make it, and a command that only reads makes nothing.
-fn sqlite_file(url: &str) -> Option<&Path> {
+pub(super) fn sqlite_file(url: &str) -> Option<&Path> {
     let path = url.strip_prefix("sqlite:").filter(|path| !path.contains(":memory:"))?;
     Some(Path::new(path.split('?').next().unwrap_or(path)))
 }

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use crate::app::rulebook::read_rules;
 use crate::brand::Brand;
 use crate::cli::{ConfigArg, Failure, say};
-use crate::config::Config;
 use crate::config::load::load;
+use crate::config::{Config, schema};
 use crate::wall;
 use crate::yaml::render;
 
@@ -17,6 +17,8 @@ use crate::yaml::render;
 pub enum ConfigCommand {
     /// Report every problem of the configuration and of the rules that it names
     Check(ConfigArg),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// What to do with rule files.
@@ -37,7 +39,10 @@ pub fn load_config(path: &Path) -> Result<Config, Failure> {
 
 /// `keywatch config …`
 pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
-    let ConfigCommand::Check(arg) = command;
+    let ConfigCommand::Check(arg) = command else {
+        say(&schema::text());
+        return Ok(());
+    };
     let config = load_config(&arg.config)?;
     let rules = read_rules(&config.rules.directory, &config.brand).map_err(Failure::No)?;
     say(&format!(

@@ -216,14 +216,15 @@ impl FactBook {
         self.merchants.iter()
     }
 
-    /// Takes up what an earlier run knew of a key. What is already known and newer stays.
-    pub fn restore_key(&mut self, key_id: &str, stored: KeyFacts) {
-        self.update_key(key_id, |known| merge_key(known, stored));
+    /// Takes up what an earlier run, or somebody else, knew of a key. What is already known and newer stays. Returns
+    /// whether that changed anything.
+    pub fn restore_key(&mut self, key_id: &str, stored: KeyFacts) -> bool {
+        self.update_key(key_id, |known| known.merge(stored))
     }
 
-    /// Takes up what an earlier run knew of a merchant.
-    pub fn restore_merchant(&mut self, merchant_id: &str, stored: MerchantFacts) {
-        self.update_merchant(merchant_id, |known| merge_merchant(known, stored));
+    /// The same for a merchant.
+    pub fn restore_merchant(&mut self, merchant_id: &str, stored: MerchantFacts) -> bool {
+        self.update_merchant(merchant_id, |known| known.merge(stored))
     }
 
     /// Learns one fact.
@@ -231,14 +232,14 @@ impl FactBook {
         let mut changed = Changed::default();
         if fact.kind == FactKind::MerchantUpdated {
             if let Some(id) = &fact.merchant_id
-                && self.update_merchant(id, |known| merge_merchant(known, merchant_part(fact)))
+                && self.update_merchant(id, |known| known.merge(merchant_part(fact)))
             {
                 changed.merchant = Some(id.clone());
             }
             return changed;
         }
         let Some(key_id) = &fact.key_id else { return changed };
-        if self.update_key(key_id, |known| merge_key(known, key_part(fact))) {
+        if self.update_key(key_id, |known| known.merge(key_part(fact))) {
             changed.keys.push(key_id.clone());
         }
         if fact.kind == FactKind::KeyRegenerated
@@ -252,7 +253,7 @@ impl FactBook {
                 grace_until: Some(fact.grace_until.unwrap_or(fact.ts)),
                 ..KeyFacts::default()
             };
-            if self.update_key(old, |known| merge_key(known, part)) {
+            if self.update_key(old, |known| known.merge(part)) {
                 changed.keys.push(old.clone());
             }
         }
@@ -327,8 +328,21 @@ fn merchant_part(fact: &Fact) -> MerchantFacts {
     }
 }
 
-/// Undated fields: the newer fact wins (ties: the greater value, so that order does not matter).
-/// Dates of a transition: the earliest wins, as a repeated report does not move the event itself.
+impl KeyFacts {
+    /// Undated fields: the newer fact wins (ties: the greater value, so that order does not matter).
+    /// Dates of a transition: the earliest wins, as a repeated report does not move the event itself.
+    pub fn merge(&mut self, new: KeyFacts) {
+        merge_key(self, new);
+    }
+}
+
+impl MerchantFacts {
+    /// Undated fields as for keys; changes of status are gathered.
+    pub fn merge(&mut self, new: MerchantFacts) {
+        merge_merchant(self, new);
+    }
+}
+
 fn merge_key(known: &mut KeyFacts, new: KeyFacts) {
     let newer = new.as_of > known.as_of;
     newest(&mut known.merchant_id, new.merchant_id, newer, new.as_of == known.as_of);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +14,14 @@ use crate::metrics::Metrics;
 use crate::pipeline::takeover::foster_partition;
 use crate::pipeline::{Control, Pipeline, Role, SharedFacts, patiently, read_facts};
 use crate::source::{Batch, FactsEvent};
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{DeadLetter, FactsCursor, Store, StoreError};
 use crate::wall;
 
+/// Records of each sort that are taken up in one go.
+const PAGE: i64 = 1_000;
+
 /// The task that keeps the facts.
+#[derive(Clone)]
 pub struct FactsTask {
     /// The store.
     pub store: Store,
@@ -35,12 +40,66 @@ pub struct FactsTask {
 }
 
 impl FactsTask {
-    /// Takes up what earlier runs knew.
-    pub async fn restore(&self) -> Result<(), StoreError> {
+    /// Takes up what earlier runs knew. Returns from where to go on with [`FactsTask::follow`].
+    pub async fn restore(&self) -> Result<FactsCursor, StoreError> {
+        let cursor = self.store.facts_cursor().await?;
         let (keys, merchants) = self.store.load_facts().await?;
         let mut book = self.facts.write().unwrap_or_else(PoisonError::into_inner);
         restore_book(&mut book, keys, merchants);
-        Ok(())
+        Ok(cursor)
+    }
+
+    /// Takes up what others store, `keywatch import` and other instances, until cancelled.
+    pub async fn follow(
+        self,
+        mut cursor: FactsCursor,
+        every: Duration,
+        tell: mpsc::Sender<Control>,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return Ok(()),
+                () = tokio::time::sleep(every) => {}
+            }
+            while let Some(merchants) = self.take_up(&mut cursor).await? {
+                if merchants.is_empty() {
+                    continue;
+                }
+                tracing::info!(merchants = merchants.len(), "took up facts that were stored elsewhere");
+                let told = tell.send(Control::FactsChanged(merchants)).await;
+                anyhow::ensure!(told.is_ok() || self.stopping.is_cancelled(), "the pipeline is gone");
+            }
+        }
+    }
+
+    /// Takes up one page of what others stored. Returns the merchants that it changed something about; `None` = there
+    /// is no more, or the store is away.
+    pub async fn take_up(&self, cursor: &mut FactsCursor) -> Result<Option<Vec<String>>, StoreError> {
+        let (keys, merchants) = match self.store.facts_after(cursor, PAGE).await {
+            Ok(stored) => stored,
+            // Whoever has something to write says that the store is away.
+            Err(StoreError::Unavailable(_)) => return Ok(None),
+            Err(other) => return Err(other),
+        };
+        if keys.is_empty() && merchants.is_empty() {
+            return Ok(None);
+        }
+        let mut book = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+        let refused_before = book.refused();
+        let mut changed = BTreeSet::new();
+        for (id, facts) in keys {
+            let merchant = facts.merchant_id.clone();
+            if book.restore_key(&id, facts) {
+                changed.extend(merchant);
+            }
+        }
+        for (id, facts) in merchants {
+            if book.restore_merchant(&id, facts) {
+                changed.insert(id);
+            }
+        }
+        self.metrics.limits_hit.with_label_values(&["fact_keys"]).inc_by(book.refused() - refused_before);
+        Ok(Some(changed.into_iter().collect()))
     }
 
     /// Reads facts until cancelled. `ready` is called once, when they have been read to their end.
@@ -131,7 +190,7 @@ impl FactsTask {
         if key_rows.is_empty() && merchant_rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut wait = std::time::Duration::from_millis(100);
+        let mut wait = Duration::from_millis(100);
         while let Err(error) = self.store.save_facts(&key_rows, &merchant_rows, wall::now()).await {
             match error {
                 StoreError::Unavailable(_) if self.stopping.is_cancelled() => return Ok(Vec::new()),

@@ -12,12 +12,20 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "0001_init",
-    sqlite: include_str!("../../migrations/sqlite/0001_init.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_init.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "0001_init",
+        sqlite: include_str!("../../migrations/sqlite/0001_init.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_init.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "0002_fact_revisions",
+        sqlite: include_str!("../../migrations/sqlite/0002_fact_revisions.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_fact_revisions.sql"),
+    },
+];
 
 /// Held in PostgreSQL while the schema changes, so that two instances that start together do not both change it.
 const POSTGRES_LOCK: i64 = 0x6b65_7977_6174_6368;
