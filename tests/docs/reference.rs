@@ -131,6 +131,31 @@ pub fn metrics() -> String {
     page
 }
 
+/// Where each preset looks for each field.
+pub fn presets() -> String {
+    use keywatch::event::mapping::{FIELDS, PRESETS, Take, preset};
+    let presets: Vec<_> = PRESETS.iter().filter_map(|(name, _)| Some((*name, preset(name)?))).collect();
+    let names: Vec<&str> = presets.iter().map(|(name, _)| *name).collect();
+    let mut table = format!("| field | {} |\n|{}\n", names.join(" | "), " --- |".repeat(1 + names.len()));
+    let code = |pointers: &[String]| pointers.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+    for field in FIELDS {
+        let cells: Vec<String> = presets
+            .iter()
+            .map(|(_, mapping)| match mapping.fields.iter().find(|(name, _)| *name == field).map(|(_, take)| take) {
+                Some(Take::Pointers(pointers)) => code(pointers),
+                Some(Take::Always(text)) => format!("always {text}"),
+                Some(Take::Words(pointer, _)) => format!("from `{pointer}`"),
+                Some(Take::Path(pointers, _)) => format!("{}, joined", code(pointers)),
+                None => String::new(),
+            })
+            .collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.push_str(&format!("| `{field}` | {} |\n", cells.join(" | ")));
+        }
+    }
+    table
+}
+
 /// A mention of a page as a link to it.
 fn link(text: &str) -> String {
     match text.split_once("docs/operations.md#") {
