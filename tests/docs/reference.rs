@@ -53,6 +53,9 @@ runbook:
 | `status` | no | `stable` (default) or `off`. |
 | `owner`, `references` | no | For people; changes nothing. |
 
+In `title`, `description` and `runbook`, `{{gateway}}`, `{{support}}` and `{{key_page}}` stand for the words of the
+configuration's [`brand`](config.md#brand). Any other `{{…}}` is an error.
+
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
 
