@@ -74,6 +74,11 @@ fn the_readme_shows_what_its_command_prints() {
 fn the_page_about_gateways_is_as_presets_and_commands_say() {
     let page = std::fs::read_to_string(root().join("docs/connect.md")).unwrap();
     let page = replace_between(&page, "presets", &reference::presets());
+    let mapping = std::fs::read_to_string(root().join("tests/data/formats/apigateway.yml")).unwrap();
+    assert!(
+        page.contains(mapping.split_once('\n').unwrap().1),
+        "the page shows another mapping than its command reads"
+    );
     let mut parts = page.split("```sh\nkeywatch replay ");
     let mut whole = parts.next().unwrap().to_owned();
     let mut n_commands = 0;
