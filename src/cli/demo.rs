@@ -283,7 +283,8 @@ fn show(plan: &Plan, report: &Report, screen: &Screen) {
     say(&text::wrap(&format!("Mails, rules and the log are in {directory}."), width, "  "));
     say(&text::wrap("Your own gateway's logs: docs/connect.md.", width, "  "));
     say("");
-    let (all, found) = (report.score.rows.len(), report.score.rows.iter().filter(|row| !row.alerts.is_empty()).count());
+    let all = report.score.rows.iter().filter(|row| row.is_played(report.played_to)).count();
+    let found = report.score.rows.iter().filter(|row| !row.alerts.is_empty()).count();
     let early = if report.stopped_early { ", stopped before its end" } else { "" };
     let seconds = screen.begun.elapsed().as_secs();
     let last = format!(
@@ -318,6 +319,7 @@ fn table(report: &Report, screen: &Screen) {
     }
     for row in &report.score.rows {
         let (word, style) = match row.found_after() {
+            None if !row.is_played(report.played_to) => ("not played".to_owned(), Style::Dim),
             None => ("not found".to_owned(), Style::Red),
             Some(after) if after < MINUTE => ("at once".to_owned(), Style::Green),
             Some(after) => (format!("in {}", span(after)), Style::Green),
