@@ -1,8 +1,10 @@
 //! Makes a picture of a terminal's output, for the README:
 //!
-//!     CLICOLOR_FORCE=1 COLUMNS=80 cargo run --release -- demo | cargo run --release --example picture >docs/images/demo.svg
+//!     CLICOLOR_FORCE=1 COLUMNS=80 cargo run --release -- demo |
+//!       cargo run --release --example picture -- playing mails >docs/images/demo.svg
 //!
-//! Reads text with the few escapes that `keywatch` writes from standard input, writes an SVG to standard output.
+//! Reads text with the few escapes that `keywatch` writes from standard input, writes an SVG to standard output. Of the
+//! lines it takes those from the first that has the first argument to the last before one that has the second.
 
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
@@ -19,7 +21,17 @@ fn main() {
     if let Err(error) = std::io::stdin().read_to_string(&mut text) {
         return println!("<!-- cannot read standard input: {error} -->");
     }
-    print!("{}", picture(&text));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    print!("{}", picture(part(&text, &arguments)));
+}
+
+/// The lines between two words.
+fn part<'a>(text: &'a str, between: &[String]) -> &'a str {
+    let line_of =
+        |word: &String, text: &str| Some(text[..text.find(word.as_str())?].rfind('\n').map_or(0, |at| at + 1));
+    let from = between.first().and_then(|word| line_of(word, text)).unwrap_or(0);
+    let text = &text[from..];
+    &text[..between.get(1).and_then(|word| line_of(word, text)).unwrap_or(text.len())]
 }
 
 fn picture(text: &str) -> String {

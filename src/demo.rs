@@ -115,6 +115,8 @@ pub struct Report {
     pub played: u64,
     /// Of them, judged; the rest were duplicates, broken, or had no merchant.
     pub judged: u64,
+    /// How far event time came.
+    pub played_to: Millis,
     /// Whether it was asked to stop before the end.
     pub stopped_early: bool,
     /// When the part through the broker began (event time).
@@ -191,7 +193,7 @@ pub async fn run(plan: &Plan, mut each: impl FnMut(Progress)) -> anyhow::Result<
     for alert in watcher.look().await? {
         each(Progress::Alert(Box::new(alert)));
     }
-    report(plan, stage, &store, &known, (played.sent, metrics.events_judged.get()), stopped_early).await
+    report(plan, stage, &store, &known, (played, metrics.events_judged.get()), stopped_early).await
 }
 
 /// Waits until everything that was written is judged, and every mail about it is out.
@@ -219,7 +221,7 @@ async fn report(
     stage: stage::Stage,
     store: &Store,
     known: &[Alert],
-    (played, judged): (u64, u64),
+    (Played { sent: played, at }, judged): (Played, u64),
     stopped_early: bool,
 ) -> anyhow::Result<Report> {
     let alerts = store.alerts(&AlertFilter::default()).await?;
@@ -240,6 +242,7 @@ async fn report(
         mails,
         played,
         judged,
+        played_to: if stopped_early { at } else { Millis::MAX },
         stopped_early,
         live_from: stage.live_from,
     })

@@ -29,6 +29,11 @@ pub fn temporary_folder() -> PathBuf {
     std::env::temp_dir()
 }
 
+/// The program, as it was called: what works again from the same folder.
+pub fn program() -> String {
+    std::env::args().next().filter(|name| !name.is_empty()).unwrap_or_else(|| "keywatch".into())
+}
+
 /// A name for this process among several: process ID and a random part.
 pub fn instance_name() -> String {
     format!("{}-{:08x}", std::process::id(), random_bits() as u32)

@@ -218,6 +218,28 @@ fn what_is_not_valid_is_exit_code_1_with_its_place() {
     assert!(ran.err.starts_with(&format!("error: {}:5:3: unknown field `latenes`", path.display())), "{}", ran.err);
     assert!(ran.err.contains("hint: did you mean `lateness`?"), "{}", ran.err);
 
+    let brokers = "source:\n  kafka:\n    brokers: localhost:9092\n";
+    for (more, message, field) in [
+        (
+            "geoip:\n  databases: [none.mmdb]\nrules:\n  directory: RULES\n",
+            "none.mmdb: there is no such file",
+            "geoip.databases",
+        ),
+        (
+            "rules:\n  directory: ruels\n",
+            "ruels: cannot read the directory: there is no such directory",
+            "rules.directory",
+        ),
+    ] {
+        let rules = format!("{}/rules", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(&path, format!("{brokers}{}", more.replace("RULES", &rules))).unwrap();
+        let ran = keywatch(&["config", "check", "--config", path.to_str().unwrap()]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{field}");
+        let hint = format!("\n\nhint: `{field}` in {} names it", path.display());
+        assert!(ran.err.contains(message) && ran.err.trim_end().ends_with(&hint), "{}", ran.err);
+        assert!(!ran.err.contains("\n\n\n"), "{}", ran.err);
+    }
+
     let rule = dir.path().join("bad.yml");
     std::fs::write(&rule, "name: bad\nkind: spikes\n").unwrap();
     let ran = keywatch(&["rules", "check", dir.path().to_str().unwrap()]);

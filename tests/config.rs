@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = load(&dir.path().join("none.yml"), &env).unwrap_err();
     assert!(
-        missing[0].to_string().ends_with("none.yml: cannot read the file: there is no such file\n"),
+        missing[0].to_string().contains("none.yml: cannot read the file: there is no such file\n\nhint: --config FILE"),
         "{}",
         missing[0]
     );

@@ -70,9 +70,36 @@ fn the_readme_shows_what_its_command_prints() {
     expect_file("README.md", &replace_between(&readme, "replay", &shown));
 }
 
+#[test]
+fn the_page_about_gateways_is_as_presets_and_commands_say() {
+    let page = std::fs::read_to_string(root().join("docs/connect.md")).unwrap();
+    let page = replace_between(&page, "presets", &reference::presets());
+    let mapping = std::fs::read_to_string(root().join("tests/data/formats/apigateway.yml")).unwrap();
+    assert!(
+        page.contains(mapping.split_once('\n').unwrap().1),
+        "the page shows another mapping than its command reads"
+    );
+    let mut parts = page.split("```sh\nkeywatch replay ");
+    let mut whole = parts.next().unwrap().to_owned();
+    let mut n_commands = 0;
+    for part in parts {
+        let (arguments, rest) = part.split_once("\n```\n\n```text\n").expect("what it prints follows the command");
+        let (_, rest) = rest.split_once("```\n").unwrap();
+        let plain = format!("replay {}", arguments.replace("\\\n", " "));
+        let (stdout, stderr) = keywatch(&plain.split_whitespace().collect::<Vec<_>>());
+        let stderr: String = stderr.lines().map(|line| without_seconds(line) + "\n").collect();
+        let shown = format!("{stdout}{stderr}");
+        whole += &format!("```sh\nkeywatch replay {arguments}\n```\n\n```text\n{}```\n{rest}", shown.trim_start());
+        n_commands += 1;
+    }
+    assert_eq!(n_commands, 5);
+    expect_file("docs/connect.md", &whole);
+}
+
 fn without_seconds(line: &str) -> String {
-    match line.split_once(" lines in ") {
-        Some((n, rest)) => format!("{n} lines in 0.1 s{}", rest.split_once(" s").map_or("", |(_, rest)| rest)),
+    let counted = [" lines in ", " line in "].iter().find_map(|word| Some((word, line.split_once(word)?)));
+    match counted {
+        Some((word, (n, rest))) => format!("{n}{word}0.1 s{}", rest.split_once(" s").map_or("", |(_, rest)| rest)),
         None => line.to_owned(),
     }
 }
@@ -106,6 +133,67 @@ fn the_schema_of_the_configuration_is_as_its_fields_say() {
 }
 
 #[test]
+fn every_anchor_is_a_heading() {
+    let mut sources = pages();
+    sources.push(root().join("src/metrics/catalogue.rs"));
+    let alerts = std::fs::read_dir(root().join("deploy/prometheus")).unwrap().map(|entry| entry.unwrap().path());
+    sources.extend(alerts.filter(|path| path.extension().is_some_and(|e| e == "yml")));
+    let (mut dead, mut n_anchors) = (Vec::new(), 0);
+    for source in sources {
+        let text = std::fs::read_to_string(&source).unwrap();
+        let is_page = source.extension().is_some_and(|e| e == "md");
+        for (at, _) in text.match_indices('#') {
+            let before = &text[..at];
+            let anchor: String =
+                text[at + 1..].chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+            let from = before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c))).map_or(0, |n| n + 1);
+            let page = &before[from..];
+            // In a page, a link; elsewhere a path from the root.
+            let page = match () {
+                () if is_page && before.ends_with("](") => source.clone(),
+                () if is_page && before[..from].ends_with("](") && page.ends_with(".md") => {
+                    source.parent().unwrap().join(page)
+                }
+                () if !is_page && page.starts_with("docs/") && page.ends_with(".md") => root().join(page),
+                () => continue,
+            };
+            n_anchors += 1;
+            let is_there = std::fs::read_to_string(&page).is_ok_and(|text| slugs(&text).contains(&anchor));
+            if !is_there {
+                dead.push(format!("{}: {}#{anchor}", source.display(), page.display()));
+            }
+        }
+    }
+    assert!(n_anchors >= 20, "only {n_anchors} anchors were looked at");
+    assert!(dead.is_empty(), "no such heading:\n{}", dead.join("\n"));
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn slugs(page: &str) -> Vec<String> {
+    let mut is_code = false;
+    let mut slugs: Vec<String> = Vec::new();
+    for line in page.lines() {
+        is_code ^= line.starts_with("```");
+        let Some(heading) = line.strip_prefix('#').filter(|_| !is_code) else { continue };
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let slug: String = kept
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect();
+        let same = slugs.iter().filter(|known| **known == slug).count();
+        slugs.push(if same == 0 { slug } else { format!("{slug}-{same}") });
+    }
+    slugs
+}
+
+#[test]
+fn slugs_are_as_github_makes_them() {
+    let page = "# A, b & `c`\n## Store away\n```sh\n# no heading\n```\n## Store away\n### What it does_not-do?\n";
+    assert_eq!(slugs(page), ["a-b--c", "store-away", "store-away-1", "what-it-does_not-do"]);
+}
+
+#[test]
 fn every_kind_is_in_the_reference_of_alerts() {
     let alerts = std::fs::read_to_string(root().join("docs/reference/alerts.md")).unwrap();
     for kind in keywatch::alert::Kind::ALL {
@@ -113,16 +201,21 @@ fn every_kind_is_in_the_reference_of_alerts() {
     }
 }
 
-#[test]
-fn links_between_the_pages_lead_somewhere() {
+/// Every page of the documentation.
+fn pages() -> Vec<PathBuf> {
     let mut pages = vec![];
     for folder in ["", "docs", "docs/reference"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         pages.extend(entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "md")));
     }
     assert!(pages.len() >= 10);
+    pages
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
     let mut dead = Vec::new();
-    for page in pages {
+    for page in pages() {
         let text = std::fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let path = link.split('#').next().unwrap_or_default();

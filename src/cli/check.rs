@@ -9,13 +9,14 @@ use crate::brand::Brand;
 use crate::cli::{ConfigArg, Failure, say};
 use crate::config::load::load;
 use crate::config::{Config, schema};
+use crate::geoip::GeoIp;
 use crate::wall;
 use crate::yaml::render;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Report every problem of the configuration and of the rules that it names
+    /// Report every problem of the configuration, and of the rules and databases that it names
     Check(ConfigArg),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
@@ -44,7 +45,15 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
         return Ok(());
     };
     let config = load_config(&arg.config)?;
-    let rules = read_rules(&config.rules.directory, &config.brand).map_err(Failure::No)?;
+    let named_in = |field: &str, what: String| {
+        Failure::No(format!("{}\n\nhint: `{field}` in {} names it", what.trim_end(), arg.config.display()))
+    };
+    let rules =
+        read_rules(&config.rules.directory, &config.brand).map_err(|what| match config.rules.directory.is_dir() {
+            true => Failure::No(what),
+            false => named_in("rules.directory", what),
+        })?;
+    GeoIp::open(&config.geoip.databases).map_err(|what| named_in("geoip.databases", format!("error: {what}")))?;
     say(&format!(
         "{}: fine, with {} rules from {}",
         arg.config.display(),

@@ -18,7 +18,7 @@ use crate::{cli, wall};
 /// What marks a folder as one that a demo made: such a one is used again.
 const MARK: &str = ".keywatch-demo";
 /// Mails that are listed.
-const MAILS_LISTED: usize = 12;
+const MAILS_LISTED: usize = 6;
 
 /// Arguments of `keywatch demo`.
 #[derive(Debug, clap::Args)]
@@ -74,6 +74,7 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
         "",
     ));
     say("");
+    screen.busy("simulating four weeks of traffic, a few seconds");
     let report = runtime()?.block_on(run(&plan, |progress| screen.on(progress)));
     screen.clear();
     let report = report?;
@@ -137,12 +138,14 @@ impl Screen {
     }
 
     fn on(&mut self, progress: Progress) {
+        self.clear();
         match progress {
             Progress::Simulated { history, live, planted } => {
                 let what =
                     format!("{} lines of traffic, four weeks and {}", thousands(history + live), span(self.live_for));
                 self.done("simulated", &what);
                 self.done("", &format!("with {planted} incidents planted in it"));
+                self.busy("learning the four weeks");
             }
             Progress::Learned { lines, alerts } => {
                 let rate = lines as f64 / self.step.elapsed().as_secs_f64().max(0.001);
@@ -152,7 +155,8 @@ impl Screen {
                 } else {
                     format!("{alerts} alerts of that time are")
                 };
-                self.done("", &format!("{past} stored; nobody is mailed about the past"));
+                self.done("", &format!("{past} stored, and not mailed"));
+                self.busy("starting the service");
             }
             Progress::Started => {
                 self.done("started", "the service: an embedded broker, SQLite, mails as files");
@@ -163,10 +167,7 @@ impl Screen {
                 say("");
             }
             Progress::Playing(status) => self.status(status),
-            Progress::Alert(alert) => {
-                self.clear();
-                self.alert(&alert);
-            }
+            Progress::Alert(alert) => self.alert(&alert),
         }
     }
 
@@ -202,9 +203,16 @@ impl Screen {
         let alerts = if status.alerts == 1 { "1 alert".into() } else { format!("{} alerts", status.alerts) };
         let told = format!("{} UTC  {:>4.0} events/s  lag {}  {alerts}", clock(status.at), self.rate, status.lag);
         let bar = bar(gone, self.width.saturating_sub(told.chars().count() + 3).min(24));
-        self.clear();
         print_raw(&self.ink.paint(Style::Dim, &format!("{bar} {told}")));
         self.is_shown = true;
+    }
+
+    /// What goes on now, on a terminal only: the next line takes its place.
+    fn busy(&mut self, what: &str) {
+        if self.lives {
+            print_raw(&self.ink.paint(Style::Dim, &format!("{what} …")));
+            self.is_shown = true;
+        }
     }
 
     /// Takes the living line away.
@@ -260,27 +268,23 @@ fn show(plan: &Plan, report: &Report, screen: &Screen) {
     }
 
     say("");
-    say(&ink.paint(Style::Bold, "Where to look"));
+    say(&ink.paint(Style::Bold, "What to try next"));
     say("");
-    let directory = plan.directory.display();
+    // As it was called: what it names can be copied, wherever the program lies.
+    let (program, directory) = (quoted(&wall::program()), plan.directory.display());
+    let config = quoted(&format!("{directory}/keywatch.yml"));
     let example = report.score.rows.iter().flat_map(|row| &row.alerts).next();
-    let mut places = vec![
-        ("every alert", format!("keywatch alerts list --config {directory}/keywatch.yml")),
-        ("the mails", format!("{directory}/mails")),
-        ("the rules", format!("{directory}/rules")),
-        ("the log", format!("{directory}/keywatch.log")),
-    ];
-    if let Some(alert) = example {
-        places.insert(
-            1,
-            ("one of them", format!("keywatch alerts show {} --config {directory}/keywatch.yml", alert.alert_id)),
-        );
-    }
-    for (what, place) in places {
-        say(&format!("  {what:<12} {place}"));
+    let show = example.map(|alert| format!("{program} alerts show {}", alert.alert_id));
+    for command in [Some(format!("{program} alerts list")), show].into_iter().flatten() {
+        let is_long = width < command.chars().count() + config.chars().count() + 12;
+        say(&format!("  {command} {}--config {config}", if is_long { "\\\n    " } else { "" }));
     }
     say("");
-    let (all, found) = (report.score.rows.len(), report.score.rows.iter().filter(|row| !row.alerts.is_empty()).count());
+    say(&text::wrap(&format!("Mails, rules and the log are in {directory}."), width, "  "));
+    say(&text::wrap("Your own gateway's logs: docs/connect.md.", width, "  "));
+    say("");
+    let all = report.score.rows.iter().filter(|row| row.is_played(report.played_to)).count();
+    let found = report.score.rows.iter().filter(|row| !row.alerts.is_empty()).count();
     let early = if report.stopped_early { ", stopped before its end" } else { "" };
     let seconds = screen.begun.elapsed().as_secs();
     let last = format!(
@@ -296,6 +300,12 @@ fn show(plan: &Plan, report: &Report, screen: &Screen) {
     say(&ink.paint(Style::Bold, &text::wrap(&last, width, "")));
 }
 
+/// As a shell reads it as one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=@+,".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// The columns beside what was planted: times, words, receivers.
 const COLUMNS: usize = 2 + 1 + 6 + 1 + 10 + 1 + 17;
 
@@ -309,6 +319,7 @@ fn table(report: &Report, screen: &Screen) {
     }
     for row in &report.score.rows {
         let (word, style) = match row.found_after() {
+            None if !row.is_played(report.played_to) => ("not played".to_owned(), Style::Dim),
             None => ("not found".to_owned(), Style::Red),
             Some(after) if after < MINUTE => ("at once".to_owned(), Style::Green),
             Some(after) => (format!("in {}", span(after)), Style::Green),

@@ -104,7 +104,7 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         mail: config.as_ref().map_or_else(|| sample_addresses(&brand), |c| c.mail.clone()),
         limits: config.as_ref().map_or_else(Limits::default, |c| c.limits.clone()),
         group_wait: config.as_ref().map_or(30 * SECOND, |c| c.alerts.group_wait),
-        geoip: Arc::new(GeoIp::open(databases).map_err(Failure::No)?),
+        geoip: Arc::new(GeoIp::open(databases).map_err(|what| Failure::No(format!("error: {what}")))?),
     };
     let started = wall::instant();
     let replayed = runtime()?.block_on(run(plan, Arc::new(rules.in_words_of(&brand)), &decoder))?;
@@ -171,7 +171,8 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     let also: String =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", text::thousands(*n))).collect();
     let (lines, judged) = (text::thousands(replayed.messages), text::thousands(replayed.shards.judged));
-    complain(&text::wrap(&format!("{lines} lines in {seconds:.1} s: {judged} judged{also}"), width, ""));
+    let s = if replayed.messages == 1 { "" } else { "s" };
+    complain(&text::wrap(&format!("{lines} line{s} in {seconds:.1} s: {judged} judged{also}"), width, ""));
     if let Some(directory) = &args.mail_out {
         complain(&format!("{} mails in {}", replayed.mails, directory.display()));
     }

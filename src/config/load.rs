@@ -32,7 +32,12 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, Vec<Problem>> {
     let name = path.display().to_string();
     let text = match read_bounded(path, yaml::MAX_BYTES as u64) {
         Ok(text) => text,
-        Err(error) => return Err(vec![Problem::whole(name, format!("cannot read the file: {}", reason(&error)))]),
+        Err(error) => {
+            let problem = Problem::whole(name, format!("cannot read the file: {}", reason(&error)));
+            return Err(vec![
+                problem.with_hint("--config FILE names it; keywatch.example.yml has every field in its place"),
+            ]);
+        }
     };
     parse(&name, &text, env, &|path| read_bounded(path, MAX_SECRET_BYTES))
 }

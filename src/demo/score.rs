@@ -38,6 +38,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it had begun when event time came to `played_to`: what had not can not be found.
+    pub fn is_played(&self, played_to: Millis) -> bool {
+        self.planted.starts_at <= played_to || !self.alerts.is_empty()
+    }
+
     /// From the incident's beginning to the first alert, in event time; `None` where it was not found.
     pub fn found_after(&self) -> Option<Millis> {
         let first = self.alerts.iter().map(|alert| alert.detected_at).min()?;
@@ -142,6 +147,9 @@ mod tests {
         }
         let found = score(vec![planted.clone()], &[alert(Kind::Spike, "k", t + HOUR), alert(Kind::Spike, "k", t)]);
         assert_eq!(found.rows[0].found_after(), Some(MINUTE), "the first one counts");
-        assert_eq!(score(vec![planted], &[]).rows[0].found_after(), None);
+        assert!(found.rows[0].is_played(0), "it was found");
+        let missed = score(vec![planted], &[]);
+        assert_eq!(missed.rows[0].found_after(), None);
+        assert_eq!([t - 1, t].map(|to| missed.rows[0].is_played(to)), [false, true]);
     }
 }

@@ -29,13 +29,22 @@ impl Cidr {
                 .parse()
                 .ok()
                 .filter(|bits| *bits <= width)
-                .ok_or_else(|| format!("a prefix of 0 to {width} bits"))?,
+                .ok_or_else(|| format!("expected a prefix of 0 to {width} bits after the `/`"))?,
         };
         let cidr = Cidr { first: number(address), bits, is_v4: address.is_ipv4() };
         let rest = if bits == width { 0 } else { number(address) << (128 - width + bits) >> (128 - width + bits) };
         match rest {
             0 => Ok(cidr),
-            _ => Err(format!("it has bits after its prefix of {bits}")),
+            rest => {
+                let first = number(address) ^ rest;
+                let network = match address {
+                    IpAddr::V4(_) => IpAddr::V4((first as u32).into()),
+                    IpAddr::V6(_) => IpAddr::V6(first.into()),
+                };
+                Err(format!(
+                    "{address} is one address in a network: write `{network}/{bits}`, or `{address}` for it alone"
+                ))
+            }
         }
     }
 

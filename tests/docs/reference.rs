@@ -54,6 +54,9 @@ runbook:
 | `status` | no | `stable` (default) or `off`. |
 | `owner`, `references` | no | For people; changes nothing. |
 
+In `title`, `description` and `runbook`, `{{gateway}}`, `{{support}}` and `{{key_page}}` stand for the words of the
+configuration's [`brand`](config.md#brand). Any other `{{…}}` is an error.
+
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
 
@@ -130,6 +133,31 @@ pub fn metrics() -> String {
          [the dashboard](../../grafana/keywatch-overview.json) shows them.\n",
     );
     page
+}
+
+/// Where each preset looks for each field.
+pub fn presets() -> String {
+    use keywatch::event::mapping::{FIELDS, PRESETS, Take, preset};
+    let presets: Vec<_> = PRESETS.iter().filter_map(|(name, _)| Some((*name, preset(name)?))).collect();
+    let names: Vec<&str> = presets.iter().map(|(name, _)| *name).collect();
+    let mut table = format!("| field | {} |\n|{}\n", names.join(" | "), " --- |".repeat(1 + names.len()));
+    let code = |pointers: &[String]| pointers.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+    for field in FIELDS {
+        let cells: Vec<String> = presets
+            .iter()
+            .map(|(_, mapping)| match mapping.fields.iter().find(|(name, _)| *name == field).map(|(_, take)| take) {
+                Some(Take::Pointers(pointers)) => code(pointers),
+                Some(Take::Always(text)) => format!("always {text}"),
+                Some(Take::Words(pointer, _)) => format!("from `{pointer}`"),
+                Some(Take::Path(pointers, _)) => format!("{}, joined", code(pointers)),
+                None => String::new(),
+            })
+            .collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.push_str(&format!("| `{field}` | {} |\n", cells.join(" | ")));
+        }
+    }
+    table
 }
 
 /// A mention of a page as a link to it.

@@ -28,7 +28,7 @@ pub(super) fn read_format(map: &mut MapReader<'_>) -> Format {
         map.problems().add_with_hint(
             map.key_at("format"),
             "both `format` and `mapping` are given: keep one of them",
-            "a preset is a mapping; docs/connect.md shows each as one",
+            "a preset is a mapping; docs/connect.md says where each looks",
         );
     }
     let records = mapping.string("records").filter(|pointer| check_pointer(&mapping, "records", pointer));
@@ -77,7 +77,7 @@ fn read_take(map: &MapReader<'_>, field: &'static str, node: &Node) -> Option<Ta
                 "expected a JSON pointer, which begins with `/`",
                 format!(
                     "write `/{}`, or `{field}: {{value: {text}}}` for what is always the same",
-                    text.replace('.', "/")
+                    text.strip_prefix("$.").unwrap_or(&text).replace('.', "/")
                 ),
             );
         }

@@ -4,10 +4,18 @@ use std::collections::BTreeMap;
 
 use super::Files;
 use crate::config::{KafkaConfig, KafkaSecurity};
-use crate::yaml::{MapReader, Value, known_words};
+use crate::yaml::{MapReader, Node, Value, known_words};
 
 pub(super) fn read_kafka(mut map: MapReader<'_>, files: &Files<'_>) -> Option<KafkaConfig> {
-    let brokers = map.required_string("brokers");
+    let brokers = match map.node("brokers") {
+        Some(Node { value: Value::List(items), at }) => {
+            let names: Vec<String> = items.iter().filter_map(|item| map.text(item)).collect();
+            let hint = format!("write brokers: {}", names.join(","));
+            map.problems().add_with_hint(*at, "expected one text with commas, found a list", hint);
+            None
+        }
+        _ => map.required_string("brokers"),
+    };
     if let Some(brokers) = &brokers {
         check_brokers(&map, brokers);
     }
@@ -51,7 +59,10 @@ fn check_brokers(map: &MapReader<'_>, brokers: &str) {
         if !is_right {
             map.problems().add_with_hint(
                 map.at("brokers"),
-                "expected `host:port`, several with commas",
+                match broker.contains(':') {
+                    false if is_host(broker) => format!("`{broker}` has no port"),
+                    _ => "expected `host:port`, several with commas".to_owned(),
+                },
                 "such as `kafka-1:9092,kafka-2:9092`",
             );
             return;

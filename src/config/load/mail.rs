@@ -7,10 +7,17 @@ use super::kafka::is_host;
 use crate::brand::Brand;
 use crate::config::{MailConfig, MailTransport, SmtpConfig, SmtpTls};
 use crate::time::{DAY, MINUTE, Millis, SECOND};
-use crate::yaml::{MapReader, Position};
+use crate::yaml::{MapReader, Node, Position, Value};
 
 /// How long a failing delivery may be tried.
 const GIVE_UP: RangeInclusive<Millis> = MINUTE..=30 * DAY;
+
+/// The transports, each as a hint writes it.
+const TRANSPORTS: [(&str, &str); 3] = [
+    ("none", "write transport: {none: {}}"),
+    ("files", "write transport: {files: {directory: outbox}}"),
+    ("smtp", "write transport: {smtp: {host: mail.example.com}}"),
+];
 
 pub(super) fn read_mail(mut map: MapReader<'_>, files: &Files<'_>, brand: &Brand) -> Option<MailConfig> {
     let from = read_address(&mut map, "from");
@@ -19,7 +26,20 @@ pub(super) fn read_mail(mut map: MapReader<'_>, files: &Files<'_>, brand: &Brand
     let operations = read_addresses(&mut map, "operations");
     let give_up_after = map.duration("give_up_after", GIVE_UP).unwrap_or(DAY);
     let transport_at = map.key_at("transport");
-    let transport = read_transport(map.map("transport"), transport_at, files);
+    let transport = match map.node("transport") {
+        Some(Node { value: Value::Scalar(scalar), at }) if TRANSPORTS.iter().any(|(name, _)| *name == scalar.text) => {
+            let hint = TRANSPORTS.iter().find(|(name, _)| *name == scalar.text).map_or("", |(_, hint)| hint);
+            map.problems().add_with_hint(*at, "expected fields (`name: value`), found only a transport's name", hint);
+            None
+        }
+        _ => read_transport(map.map("transport"), transport_at, files),
+    };
+    for (name, hint) in TRANSPORTS {
+        if map.has(name) {
+            map.node(name);
+            map.problems().add_with_hint(map.key_at(name), format!("`{name}` belongs under `transport`"), hint);
+        }
+    }
     if let Some(MailTransport::Smtp(_)) = transport {
         if !map.has("support") {
             map.problems().add_with_hint(
