@@ -21,9 +21,10 @@ fn subjects_after(events: usize) -> Vec<Subject> {
     ids.into_iter().filter_map(|id| lab.shard.subject(id)).cloned().collect()
 }
 
-/// Without what is worked out anew: the limits of the window that is open.
+/// Without what is worked out anew: the limits of the window that is open, and which days have no row yet.
 fn plain(mut subject: Subject) -> Subject {
     for key in &mut subject.keys {
+        key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         key.features.rates = Rates::from_parts(key.features.rates.to_parts());
     }
     subject
