@@ -91,7 +91,7 @@ fn everything_is_looked_at_and_nothing_is_left() {
             &format!("ok       retention of {events}: messages are kept for 7 days; the oldest message is "),
             &format!("warn     compaction of {facts}: cleanup.policy is `delete`"),
             &format!("--entity-name {facts} --add-config cleanup.policy=compact`\n"),
-            &format!("ok       messages of {events}: the newest 30 are events\n"),
+            &format!("ok       messages of {events}: 30 of 30 are events\n"),
             "ok       message keys: each is its merchant_id; 3 merchants in one partition each\n",
             &format!("ok       mail server {host}:{port}: answers, STARTTLS, logged in as `keywatch`\n"),
             "ok       clocks: the database's clock agrees\n",
@@ -134,6 +134,7 @@ fn a_stranger_is_told_what_to_be_allowed() {
             "hint: allow Read on it in Kafka, or set source.kafka.group\n",
             &format!("skipped  compaction of {facts}: we may not ask\n"),
             &format!("ok       retention of {events}: nothing was deleted yet"),
+            &format!("ok       messages of {events}: 30 of 30 are events\n"),
             "warn     mail: mail.transport is `none`: nobody is told of anything\n",
         ],
     );

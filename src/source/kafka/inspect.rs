@@ -139,7 +139,8 @@ impl Inspector {
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
                 Some(Err(error)) => {
                     take_error(listener, &error);
-                    let code = error.rdkafka_error_code();
+                    // The group is not ours here: that it is refused stops nothing.
+                    let code = error.rdkafka_error_code().filter(|code| *code != Code::GroupAuthorizationFailed);
                     if let Some(text) = code.and_then(|code| refusal(listener, topic, code)) {
                         return Err(text);
                     }
@@ -208,6 +209,8 @@ pub async fn topic_settings(
     match described.into_iter().next() {
         None => Ok(None),
         Some(Err(code)) => refused(code),
+        // Kafka's answer to who may not ask.
+        Some(Ok(resource)) if resource.entries.is_empty() => Ok(None),
         Some(Ok(resource)) => {
             let wanted = resource.entries.into_iter().filter(|entry| names.contains(entry.name.as_str()));
             Ok(Some(wanted.filter_map(|entry| Some((entry.name, entry.value?))).collect()))
