@@ -11,4 +11,5 @@ pub mod machine;
 pub mod memory;
 pub mod report;
 pub mod restart;
+pub mod rules;
 pub mod traffic;

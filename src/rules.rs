@@ -8,6 +8,7 @@ use crate::engine::detect::Detector;
 use crate::event::Env;
 
 pub mod compile;
+pub mod expr;
 pub mod shipped;
 
 /// One version of all rules, validated as a whole.

@@ -1,5 +1,7 @@
 //! Generated files are as the code says. `KEYWATCH_WRITE=1 cargo test --test docs` writes them anew.
 
+#[path = "docs/conditions.rs"]
+mod conditions;
 #[path = "docs/reference.rs"]
 mod reference;
 #[path = "docs/sample.rs"]
@@ -107,6 +109,27 @@ fn without_seconds(line: &str) -> String {
 #[test]
 fn the_reference_of_rules_is_as_the_detectors_say() {
     expect_file("docs/reference/rules.md", &reference::rules());
+}
+
+#[test]
+fn the_reference_of_conditions_is_as_the_language_says() {
+    expect_file("docs/reference/conditions.md", &conditions::conditions());
+}
+
+#[test]
+fn the_examples_of_conditions_compile() {
+    use keywatch::rules::expr::{Compiler, ListKind};
+    let mut compiler = Compiler::new();
+    compiler.add_list("office", ListKind::Cidr, &["203.0.113.0/24"]).unwrap();
+    compiler.add_list("banned_countries", ListKind::Text, &["KP"]).unwrap();
+    compiler.add_macro("at_night", "event.ts.getHours(merchant.timezone) < 6");
+    let page = conditions::conditions();
+    let examples: Vec<&str> = page.split("```cel\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    let examples: Vec<&str> = examples.iter().flat_map(|example| example.split("\n\n")).collect();
+    assert_eq!(examples.len(), 7);
+    for example in examples {
+        assert!(compiler.compile(example).is_ok(), "{example}: {:?}", compiler.compile(example));
+    }
 }
 
 #[test]

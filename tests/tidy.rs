@@ -54,8 +54,9 @@ const NET_VALUES: &[&str] = &["IpAddr", "Ipv4Addr", "Ipv6Addr"];
 /// One external system, one module: crates and the only modules that name them.
 const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["src/http"]),
-    ("chrono", &["src/time", "src/notify/render/when", "src/simulate"]),
-    ("chrono_tz", &["src/notify/render/when", "src/config", "src/simulate"]),
+    ("cel_core", &["src/rules/expr/parse"]),
+    ("chrono", &["src/time", "src/notify/render/when", "src/rules/expr/clock", "src/simulate"]),
+    ("chrono_tz", &["src/notify/render/when", "src/config", "src/rules/expr/clock", "src/simulate"]),
     ("clap", &["src/cli", "src/main"]),
     ("csv", &["src/import/table"]),
     ("fastrand", &["src/wall"]),
@@ -67,6 +68,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("postcard", &["src/engine/snapshot"]),
     ("prometheus", &["src/metrics"]),
     ("rdkafka", &["src/source/kafka"]),
+    ("regex", &["src/rules/expr/pattern"]),
     ("rustix", &["src/doctor/disk"]),
     ("saphyr_parser", &["src/yaml"]),
     ("sqlx", &["src/store"]),
