@@ -16,12 +16,22 @@ pub enum Kind {
     RevokedKeyUse,
     StaleKey,
     Spike,
+    Threshold,
+    Custom,
 }
 
 impl Kind {
     /// Every kind that a detector finds.
-    pub const ALL: [Kind; 6] =
-        [Kind::NewIp, Kind::EnvMismatch, Kind::RotatedKeyUse, Kind::RevokedKeyUse, Kind::StaleKey, Kind::Spike];
+    pub const ALL: [Kind; 8] = [
+        Kind::NewIp,
+        Kind::EnvMismatch,
+        Kind::RotatedKeyUse,
+        Kind::RevokedKeyUse,
+        Kind::StaleKey,
+        Kind::Spike,
+        Kind::Threshold,
+        Kind::Custom,
+    ];
 
     /// The word used in records and rules.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +42,8 @@ impl Kind {
             Kind::RevokedKeyUse => "revoked_key_use",
             Kind::StaleKey => "stale_key",
             Kind::Spike => "spike",
+            Kind::Threshold => "threshold",
+            Kind::Custom => "custom",
         }
     }
 

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod doctor;
 pub mod import;
 pub mod replay;
+pub mod rules;
 pub mod run;
 pub mod simulate;
 pub mod term;
@@ -49,7 +50,7 @@ enum Command {
     /// Look at rule files
     Rules {
         #[command(subcommand)]
-        command: check::RulesCommand,
+        command: rules::RulesCommand,
     },
     /// Look at alerts
     Alerts {
@@ -104,7 +105,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Config { command } => check::config(&command),
-        Command::Rules { command } => check::rules(&command),
+        Command::Rules { command } => rules::rules(&command),
         Command::Alerts { command } => alerts::alerts(&command),
         Command::Bench { command } => bench::bench(&command),
     };

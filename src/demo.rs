@@ -320,6 +320,7 @@ async fn learn(plan: &Plan, stage: &stage::Stage, config: &Config, decoder: &Dec
     let rules: RuleSet = load(&config.rules.directory, crate::engine::detect::SPECS, &[])
         .map_err(|problems| anyhow::anyhow!(crate::yaml::render(&problems)))?;
     let replay_plan = Replay {
+        with_shadow: false,
         events: plan.directory.join("history.jsonl"),
         key_events: Some(stage.facts.clone()),
         partitions: 1,

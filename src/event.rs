@@ -146,6 +146,31 @@ pub struct AuthEvent<'a> {
     pub count: u32,
 }
 
+impl<'a> AuthEvent<'a> {
+    /// A moment at which nothing happened: what a rule that fires by time is asked about.
+    pub fn at(ts: Millis, key_id: &'a str, merchant_id: Option<&'a str>) -> Self {
+        AuthEvent {
+            event_id: None,
+            ts,
+            key_id: Some(Cow::Borrowed(key_id)),
+            key_fingerprint: None,
+            key_hint: None,
+            key_env: None,
+            merchant_id: merchant_id.map(Cow::Borrowed),
+            endpoint_env: None,
+            method: None,
+            path: None,
+            source_ip: None,
+            user_agent: None,
+            origin: None,
+            referer: None,
+            outcome: Outcome::Denied,
+            reason: None,
+            count: 1,
+        }
+    }
+}
+
 impl AuthEvent<'_> {
     /// The same event, borrowing from nothing.
     pub fn into_owned(self) -> AuthEvent<'static> {

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub events_parked: IntCounter,
     pub events_without_merchant: IntCounter,
     pub findings: IntCounterVec,
+    pub findings_spared: IntCounterVec,
+    pub findings_inactive: IntCounter,
     pub case_changes: IntCounterVec,
     pub cases_firing: IntGaugeVec,
     pub alerts_old: IntCounter,
@@ -129,6 +131,8 @@ impl Metrics {
             events_parked: make.counter("keywatch_events_parked_total")?,
             events_without_merchant: make.counter("keywatch_events_without_merchant_total")?,
             findings: make.counters("keywatch_findings_total")?,
+            findings_spared: make.counters("keywatch_findings_spared_total")?,
+            findings_inactive: make.counter("keywatch_findings_inactive_total")?,
             case_changes: make.counters("keywatch_case_changes_total")?,
             cases_firing: make.gauges("keywatch_cases_firing")?,
             alerts_old: make.counter("keywatch_alerts_old_total")?,
@@ -178,7 +182,10 @@ impl Metrics {
 
     /// Begins everything that is counted by rule at 0, for one rule: the first alert of a rule is then a rise that
     /// Prometheus sees, and not a series that begins at 1. What a detector makes worse or milder begins when it comes.
-    pub fn begin_rule(&self, rule: &str, severity: &str, kind: &str) {
+    pub fn begin_rule(&self, rule: &str, severity: &str, kind: &str, exceptions: &[&str]) {
+        for exception in exceptions {
+            self.findings_spared.with_label_values(&[rule, exception]).inc_by(0);
+        }
         self.findings.with_label_values(&[rule, severity, kind]).inc_by(0);
         for change in CHANGES {
             self.case_changes.with_label_values(&[rule, severity, kind, change]).inc_by(0);
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn every_metric_of_the_catalogue_is_registered_as_it_says() {
         let metrics = Metrics::new().unwrap();
-        metrics.begin_rule("new-ip", "high", "new_ip");
+        metrics.begin_rule("new-ip", "high", "new_ip", &["agency"]);
         metrics.geoip_age_seconds.with_label_values(&["x"]).set(1);
         metrics.rules_versions("a", "a");
         metrics.rules_versions("b", "c");

@@ -47,6 +47,8 @@ pub struct Replay {
     pub mail: MailConfig,
     /// Bounds.
     pub limits: Limits,
+    /// Also report what rules in status `test` found.
+    pub with_shadow: bool,
     /// How long milder alerts gather, in event time.
     pub group_wait: Millis,
     /// Where addresses are looked up.
@@ -110,7 +112,7 @@ pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> any
     run.intake.end_of_input(end, wall::now().max(run.plan.until.unwrap_or(0)) + DAY, &mut admitted);
     run.judge(&admitted).await?;
     run.finish(end).await?;
-    let alerts = run.store.alerts(&AlertFilter::default()).await?;
+    let alerts = run.store.alerts(&AlertFilter { with_shadow: run.plan.with_shadow, ..AlertFilter::default() }).await?;
     let mut shards = ShardCounts::default();
     for (_, _, shard) in &run.shards {
         shards.add(shard.counts());
@@ -237,13 +239,11 @@ impl Run {
             let changes: Vec<CaseChange> = output
                 .changes
                 .into_iter()
-                .map(|mut change| CaseChange {
-                    alert: {
-                        self.plan.geoip.enrich(&mut change.alert);
-                        change.alert
-                    },
-                    notify: self.dispatcher.is_some(),
-                    foster: change.foster,
+                .map(|mut change| {
+                    self.plan.geoip.enrich(&mut change.alert);
+                    let shadow = self.rules.is_shadow(&change.alert.rule);
+                    let notify = self.dispatcher.is_some() && !shadow;
+                    CaseChange { alert: change.alert, notify, shadow, foster: change.foster }
                 })
                 .collect();
             self.store.record_changes(id, *epoch, &changes, now, self.plan.group_wait).await?;

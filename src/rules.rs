@@ -5,21 +5,39 @@ use std::sync::Arc;
 use crate::alert::{Audience, Kind, Severity};
 use crate::brand::Brand;
 use crate::engine::detect::Detector;
-use crate::event::Env;
+use crate::event::{Env, Outcome};
+use crate::time::Millis;
+use crate::yaml::Problem;
 
+pub mod active;
 pub mod compile;
+mod exceptions;
 pub mod expr;
+pub mod files;
+mod names;
+mod overrides;
+pub mod read;
+pub mod set;
 pub mod shipped;
+mod text;
+
+use active::ActiveHours;
+use expr::{Condition, Scope};
+use read::SeverityChange;
 
 /// One version of all rules, validated as a whole.
 #[derive(Debug)]
 pub struct RuleSet {
     /// Hash of the files' names and texts: the version that the store names.
     pub version: String,
-    /// Active rules, ordered by name.
+    /// Active rules, ordered by name. Those in status `test` are among them.
     pub rules: Vec<Rule>,
     /// The files that the set was compiled from, ordered by name.
     pub files: Vec<RuleFile>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Places in `rules` of those that can have something to say of an accepted event, and of a refused one.
+    by_outcome: [Vec<u16>; 2],
 }
 
 impl RuleSet {
@@ -32,15 +50,57 @@ impl RuleSet {
         }
         self
     }
+
+    /// Rules that can have something to say of an event with this outcome, ordered by name. A condition that asks for the
+    /// other one does not sit in the event's way.
+    pub fn for_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &Rule> {
+        let places = &self.by_outcome[usize::from(outcome == Outcome::Denied)];
+        places.iter().map(|place| &self.rules[usize::from(*place)])
+    }
+
+    /// The active rule of a name.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.binary_search_by(|rule| rule.name.as_ref().cmp(name)).ok().map(|at| &self.rules[at])
+    }
+
+    /// Whether what a rule finds is told to nobody.
+    pub fn is_shadow(&self, name: &str) -> bool {
+        self.rule(name).is_some_and(|rule| rule.status == Status::Test)
+    }
 }
 
-/// One rule file as it was read.
+/// One file of a rules directory as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
     /// Name relative to the rules directory, with `/`.
     pub name: String,
     /// The whole text.
     pub text: String,
+}
+
+/// Whether a rule speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It does.
+    Stable,
+    /// In shadow: everything is computed, stored and counted, and nobody is told.
+    Test,
+    /// It is not even computed.
+    Off,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 3] = [Status::Stable, Status::Test, Status::Off];
+
+    /// The word used in rule files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Stable => "stable",
+            Status::Test => "test",
+            Status::Off => "off",
+        }
+    }
 }
 
 /// One compiled rule.
@@ -60,12 +120,139 @@ pub struct Rule {
     pub severity: Severity,
     /// Who is told.
     pub audience: Audience,
+    /// Whether they are.
+    pub status: Status,
     /// What to do, in order.
     pub runbook: Vec<String>,
+    /// Who answers for the rule.
+    pub owner: Option<String>,
     /// Which keys the rule is about.
     pub matcher: Matcher,
+    /// When it opens alerts; `None` = always.
+    pub active: Option<ActiveHours>,
+    /// What must be true of an event; `None` = nothing.
+    pub condition: Option<Condition>,
+    /// What makes it milder or worse, the first that is true.
+    pub severity_when: Vec<(Condition, SeverityChange)>,
+    /// What is spared.
+    pub exceptions: Vec<Exception>,
+    /// What is counted, where the rule counts by itself.
+    pub counting: Option<Counting>,
+    /// How long its signs must go on before an alert opens.
+    pub opens_after: Millis,
+    /// How long an alert stays open after it would have ended.
+    pub keep_firing_for: Millis,
     /// The detector with its parameters.
     pub detector: Box<dyn Detector>,
+}
+
+impl Rule {
+    /// The severity of a sign: the rule's own as its detector weighs it, then as `severity_when` says.
+    pub fn severity_of(&self, weighed: Severity, scope: &Scope<'_>) -> Severity {
+        let change = self.severity_when.iter().find(|(condition, _)| condition.matches(scope));
+        change.map_or(weighed, |(_, change)| change.apply(weighed))
+    }
+
+    /// The exception that spares an event, if one does.
+    pub fn exception_for(&self, scope: &Scope<'_>) -> Option<&Exception> {
+        let at = scope.event.ts;
+        let holds = |entry: &ExceptionEntry| entry.ends_at.is_none_or(|end| at < end) && entry.condition.matches(scope);
+        self.exceptions.iter().find(|exception| exception.entries.iter().any(holds))
+    }
+}
+
+/// Events of a shape that a rule spares.
+#[derive(Debug)]
+pub struct Exception {
+    /// Its name within the rule.
+    pub name: Arc<str>,
+    /// Any of these is enough.
+    pub entries: Vec<ExceptionEntry>,
+}
+
+/// Values of an exception.
+#[derive(Debug)]
+pub struct ExceptionEntry {
+    /// True of what is spared.
+    pub condition: Condition,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The first moment at which it does not hold any more; `None` = never.
+    pub ends_at: Option<Millis>,
+}
+
+/// What a rule of kind `custom` or `threshold` counts for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counting {
+    /// Hash of what is counted: under it the tallies are kept.
+    pub of: u64,
+    /// Events of this long a time count together; 0 = each by itself.
+    pub window: Millis,
+    /// By what the events are grouped within the key.
+    pub group_by: Vec<Grouping>,
+    /// Whether events without one of these are counted together, or not at all.
+    pub missing_together: bool,
+}
+
+/// A field that events are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the rule files' own")]
+pub enum Grouping {
+    Network,
+    Address,
+    Method,
+    Path,
+    UserAgent,
+    Reason,
+}
+
+impl Grouping {
+    /// Every field.
+    pub const ALL: [Grouping; 6] =
+        [Grouping::Network, Grouping::Address, Grouping::Method, Grouping::Path, Grouping::UserAgent, Grouping::Reason];
+
+    /// The word used in rule files and in an alert's subject.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Grouping::Network => "network",
+            Grouping::Address => "address",
+            Grouping::Method => "method",
+            Grouping::Path => "path",
+            Grouping::UserAgent => "user_agent",
+            Grouping::Reason => "reason",
+        }
+    }
+
+    fn value(self, scope: &Scope<'_>) -> Option<String> {
+        let event = scope.event;
+        match self {
+            Grouping::Network => scope.network.map(|network| network.to_string()),
+            Grouping::Address => event.source_ip.map(|address| address.to_string()),
+            Grouping::Method => event.method.as_deref().map(str::to_owned),
+            Grouping::Path => event.path.as_deref().map(str::to_owned),
+            Grouping::UserAgent => event.user_agent.as_deref().map(str::to_owned),
+            Grouping::Reason => event.reason.map(|reason| reason.as_str().to_owned()),
+        }
+    }
+}
+
+impl Counting {
+    /// The group that an event belongs to; `None` where it is not counted.
+    pub fn group(&self, scope: &Scope<'_>) -> Option<String> {
+        let mut group = String::new();
+        for by in &self.group_by {
+            let value = match by.value(scope) {
+                Some(value) => value,
+                None if self.missing_together => "-".to_owned(),
+                None => return None,
+            };
+            let separator = if group.is_empty() { "" } else { " " };
+            group.push_str(&format!("{separator}{} {value}", by.as_str()));
+        }
+        Some(group)
+    }
 }
 
 /// `match:` of a rule. Absent fields match everything.

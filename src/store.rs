@@ -235,6 +235,8 @@ pub struct CaseChange {
     pub alert: Alert,
     /// False = stored and shown, told to nobody (older than `alerts.max_age`, or from before the first start).
     pub notify: bool,
+    /// Its rule is in status `test`: stored and counted, told to nobody, shown only to those who ask for it.
+    pub shadow: bool,
     /// The subject is known only from facts, in a shard chosen for want of traffic: where another shard has seen the
     /// merchant since, the change is void.
     pub foster: bool,

@@ -145,7 +145,7 @@ fn a_store_is_migrated_when_asked_and_read_afterwards() {
     let ran = keywatch(&["alerts", "list", "--config", &config]);
     assert_eq!(ran.code, Some(3));
     assert!(ran.err.contains("run `keywatch migrate`"), "{}", ran.err);
-    assert_eq!(keywatch(&["migrate", "--config", &config]).out, "done: 0001_init, 0002_fact_revisions\n");
+    assert_eq!(keywatch(&["migrate", "--config", &config]).out, "done: 0001_init, 0002_fact_revisions, 0003_shadow\n");
     assert_eq!(keywatch(&["migrate", "--config", &config]).out, "nothing to do: the store is up to date\n");
     assert_eq!(keywatch(&["alerts", "list", "--config", &config]).out, "no alerts\n");
     let text = "error: no alert `kw-12`\n\nhint: `keywatch alerts list` shows the references";
@@ -284,4 +284,68 @@ fn a_reader_that_goes_away_is_no_error() {
     let mut child = command(&SAMPLE).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The shipped rules in a folder of their own, one of them changed.
+fn rules_with(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        if name == file {
+            assert!(text.contains(from), "{file}: no `{from}`");
+            text = text.replace(from, to);
+        }
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn what_a_rule_in_status_test_finds_is_told_to_nobody_and_shown_to_those_who_ask() {
+    let rules = rules_with("new-ip.yml", "owner: support", "owner: support\nstatus: test");
+    let (mails, state) = (rules.path().join("mails"), rules.path().join("state.db"));
+    let folder = rules.path().to_str().unwrap();
+    let args = [&SAMPLE[..], &["--rules", folder, "--mail-out", mails.to_str().unwrap(), "--save-state"]].concat();
+    let quiet = keywatch(&[&args[..], &[state.to_str().unwrap()]].concat());
+    assert_eq!((quiet.code, quiet.out.contains("new-ip"), quiet.out.contains("spike")), (Some(0), false, true));
+    let subjects: String = std::fs::read_dir(&mails)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(!subjects.contains("new network") && subjects.contains("Subject:"));
+    let all = keywatch(&[&SAMPLE[..], &["--rules", folder, "--all"]].concat());
+    assert!(all.out.contains("new-ip"), "{}", all.out);
+    // The same from the store.
+    let (_dir, path) = config(&format!("sqlite:{}", state.display()));
+    let list = |more: &[&str]| keywatch(&[&["alerts", "list", "--config", &path], more].concat()).out;
+    assert_eq!((list(&[]).contains("new-ip"), list(&["--all"]).contains("new-ip")), (false, true));
+}
+
+#[test]
+fn rules_are_checked_for_people_programs_and_pull_requests() {
+    let bad = rules_with("spike.yml", "severity: warning", "severity: warnin");
+    let folder = bad.path().to_str().unwrap();
+    let text = keywatch(&["rules", "check", folder]);
+    assert_eq!((text.code, text.out.as_str()), (Some(1), ""));
+    assert!(text.err.contains("spike.yml:8:11: expected one of") && text.err.contains("hint: did you mean `warning`?"));
+    let json = keywatch(&["rules", "check", folder, "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &report["valid"], &report["problems"][0]["line"]), (Some(1), &false.into(), &8.into()));
+    let github = keywatch(&["rules", "check", folder, "-o", "github"]);
+    let line = github.out.lines().next().unwrap();
+    assert!(line.starts_with("::error file=") && line.contains(",line=8,col=11::expected one of"), "{line}");
+    assert!(line.ends_with("%0Ahint: did you mean `warning`?") && github.out.lines().count() == 1, "{line}");
+
+    let warned = rules_with("spike.yml", "name: spike", "name: spike\nactive: {zone: Europe/Zurich}");
+    std::fs::write(warned.path().join("lists.yml"), "lists: {office: {type: cidr, values: [203.0.113.0/24]}}\n")
+        .unwrap();
+    let folder = warned.path().to_str().unwrap();
+    let text = keywatch(&["rules", "check", folder]);
+    assert!(
+        text.code == Some(0) && text.err.contains("warning: ") && text.err.contains("nobody uses the list `office`")
+    );
+    assert!(text.out.contains("spike: opens alerts ") && text.out.contains(", 1 warning"), "{}", text.out);
+    assert_eq!(keywatch(&["rules", "check", folder, "--strict"]).code, Some(1));
 }

@@ -121,7 +121,7 @@ fn the_examples_of_conditions_compile() {
     use keywatch::rules::expr::{Compiler, ListKind};
     let mut compiler = Compiler::new();
     compiler.add_list("office", ListKind::Cidr, &["203.0.113.0/24"]).unwrap();
-    compiler.add_list("banned_countries", ListKind::Text, &["KP"]).unwrap();
+    compiler.add_list("our_programs", ListKind::Text, &["shop/1.0"]).unwrap();
     compiler.add_macro("at_night", "event.ts.getHours(merchant.timezone) < 6");
     let page = conditions::conditions();
     let examples: Vec<&str> = page.split("```cel\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
@@ -129,6 +129,27 @@ fn the_examples_of_conditions_compile() {
     assert_eq!(examples.len(), 7);
     for example in examples {
         assert!(compiler.compile(example).is_ok(), "{example}: {:?}", compiler.compile(example));
+    }
+}
+
+/// Beside the shipped rules, one of which is changed on the page.
+#[test]
+fn the_examples_of_the_reference_of_rules_are_valid() {
+    use keywatch::rules::RuleFile;
+    let page = reference::rules();
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 4);
+    for example in examples {
+        let mut files = keywatch::rules::files::load_directory(&root().join("rules")).unwrap();
+        files.push(RuleFile { name: "example.yml".into(), text: example.to_owned() });
+        let set = keywatch::rules::compile::compile(files, keywatch::engine::detect::SPECS);
+        let problems = match &set {
+            Ok(set) => &set.warnings,
+            Err(problems) => problems,
+        };
+        // The example shows a list of programs that its only rule does not need.
+        let told: Vec<_> = problems.iter().filter(|p| p.message != "nobody uses the list `scanners`").collect();
+        assert!(told.is_empty(), "{}", keywatch::yaml::render(problems));
     }
 }
 

@@ -6,6 +6,8 @@ mod lab;
 
 #[path = "engine/env_mismatch.rs"]
 mod env_mismatch;
+#[path = "engine/language.rs"]
+mod language;
 #[path = "engine/lifecycle.rs"]
 mod lifecycle;
 #[path = "engine/new_ip.rs"]

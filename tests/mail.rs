@@ -109,6 +109,21 @@ fn one(kind: Kind) -> Alert {
             json!({"observed": 1312, "expected": [80, 250], "window": "1h", "odds": "about once in 4 years", "accepted": 1300,
                 "refused": 12, "known": known, "endpoint": "/v1/payments"}),
         ),
+        Kind::Threshold => {
+            let mut alert = alert(
+                kind,
+                Severity::Warning,
+                json!({"observed": 25, "limit": 20, "window": "10m", "accepted": 25, "refused": 0, "sources": sources,
+                    "first_at": "2026-11-23T08:00:00Z", "last_at": "2026-11-23T08:09:30Z"}),
+            );
+            alert.summary = "Many refunds in a short time.".into();
+            alert
+        }
+        Kind::Custom => {
+            let mut alert = alert(kind, Severity::High, json!({"accepted": 1, "refused": 0, "sources": sources}));
+            alert.summary = "A refund from a network not seen before.".into();
+            alert
+        }
     }
 }
 
@@ -190,6 +205,8 @@ fn every_kind() -> Vec<(&'static str, Alert)> {
         ("revoked_key_use", one(Kind::RevokedKeyUse)),
         ("stale_key", one(Kind::StaleKey)),
         ("spike", one(Kind::Spike)),
+        ("threshold", one(Kind::Threshold)),
+        ("custom", one(Kind::Custom)),
     ]
 }
 

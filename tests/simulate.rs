@@ -10,7 +10,8 @@ use keywatch::event::AuthEvent;
 use keywatch::event::auth::Decoder;
 use keywatch::event::redact::Masker;
 use keywatch::replay::{Replay, replay};
-use keywatch::rules::compile::{Override, load};
+use keywatch::rules::compile::load;
+use keywatch::rules::set::Override;
 use keywatch::simulate::{Incidents, Kind, Labels, Plan, asn_database, country_database, simulate};
 use keywatch::time::{DAY, HOUR, MINUTE, SECOND};
 
@@ -166,6 +167,7 @@ async fn a_replay_finds_what_six_rules_can_find() {
     let unused = Override::parse("stale-key.unused_for=7d").unwrap();
     let rules = load(std::path::Path::new("rules"), SPECS, &[unused]).unwrap();
     let plan = Replay {
+        with_shadow: false,
         events: path("events.jsonl"),
         key_events: Some(path("key-events.jsonl")),
         partitions: 1,

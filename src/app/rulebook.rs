@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::engine::detect::SPECS;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
-use crate::rules::compile::{compile, load, load_directory, version_of};
+use crate::rules::compile::{compile, load, version_of};
+use crate::rules::files::load_directory;
 use crate::store::{Store, StoreError};
 use crate::time::SECOND;
 use crate::wall;
@@ -165,7 +166,8 @@ impl Rulebook {
     fn report(&self) {
         self.metrics.rules_versions(&self.current.version, &self.on_disk.1);
         for rule in &self.current.rules {
-            self.metrics.begin_rule(&rule.name, rule.severity.as_str(), rule.kind.as_str());
+            let exceptions: Vec<&str> = rule.exceptions.iter().map(|exception| &*exception.name).collect();
+            self.metrics.begin_rule(&rule.name, rule.severity.as_str(), rule.kind.as_str(), &exceptions);
         }
         self.metrics.rules_active.set(self.current.rules.len() as i64);
         self.metrics.rules_adopted_time_seconds.set(wall::now() / SECOND);
@@ -176,6 +178,9 @@ impl Rulebook {
         self.store.adopt_rules(&rules.version, &rules.files, &self.instance, now).await?;
         let names: Vec<String> = rules.rules.iter().map(|rule| rule.name.to_string()).collect();
         let ended = self.store.resolve_removed(&names, now, now).await?;
+        for warning in &rules.warnings {
+            tracing::warn!(file = warning.file, line = warning.line, "{}", warning.message);
+        }
         tracing::info!(version = %rules.version, rules = names.len(), cases_ended = ended.len(), "rules adopted");
         self.current = rules;
         self.report();

@@ -27,6 +27,9 @@ pub enum AlertsCommand {
         /// Only one key's
         #[arg(long, value_name = "ID")]
         key: Option<String>,
+        /// Also what rules in status `test` found
+        #[arg(long)]
+        all: bool,
         /// At most so many; 0 = all
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -59,12 +62,13 @@ pub enum Output {
 /// `keywatch alerts …`
 pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
     match command {
-        AlertsCommand::List { config, firing, merchant, key, limit, output } => {
+        AlertsCommand::List { config, firing, merchant, key, all, limit, output } => {
             let filter = AlertFilter {
                 state: firing.then_some(State::Firing),
                 merchant_id: merchant.clone(),
                 key_id: key.clone(),
                 limit: (*limit > 0).then_some(i64::from(*limit)),
+                with_shadow: *all,
             };
             let alerts = ask(config, async |store| Ok(store.alerts(&filter).await?))?;
             match output {

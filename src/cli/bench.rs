@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use crate::app::decoder;
 use crate::bench::report::Report;
-use crate::bench::{checkpoint, engine, kafka, memory, restart};
+use crate::bench::{self, checkpoint, engine, kafka, memory, restart};
 use crate::brand::Brand;
 use crate::cli::alerts::Output;
 use crate::cli::{Failure, runtime, say};
@@ -35,6 +35,15 @@ pub enum BenchCommand {
         /// Events in one second of event time
         #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
         per_second: u32,
+        #[command(flatten)]
+        #[doc = "What every measurement takes"]
+        common: Common,
+    },
+    /// What the conditions of rules cost
+    Rules {
+        /// Events that each condition is asked about
+        #[arg(long, value_name = "N", default_value = "200000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        events: u32,
         #[command(flatten)]
         #[doc = "What every measurement takes"]
         common: Common,
@@ -153,6 +162,7 @@ pub fn bench(command: &BenchCommand) -> Result<(), Failure> {
             let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None, &Brand::default())));
             print(&runtime()?.block_on(restart::run(*keys as usize, store.url(), &rules, &decoder))?, common)
         }
+        BenchCommand::Rules { events, common } => print(&bench::rules::run(*events as usize), common),
         BenchCommand::Memory { keys, common } => print(&memory::run(*keys as usize, &rules(&common.rules)?), common),
     }
 }

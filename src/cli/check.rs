@@ -1,11 +1,10 @@
-//! `keywatch config check` and `keywatch rules check`: every problem at once.
+//! `keywatch config check`: every problem at once; and the schema.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Subcommand;
 
 use crate::app::rulebook::read_rules;
-use crate::brand::Brand;
 use crate::cli::{ConfigArg, Failure, say};
 use crate::config::load::load;
 use crate::config::{Config, schema};
@@ -20,17 +19,6 @@ pub enum ConfigCommand {
     Check(ConfigArg),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
-}
-
-/// What to do with rule files.
-#[derive(Debug, Subcommand)]
-pub enum RulesCommand {
-    /// Report every problem of a folder of rules
-    Check {
-        /// The folder
-        #[arg(default_value = "rules")]
-        directory: PathBuf,
-    },
 }
 
 /// Reads the configuration; all its problems are the failure.
@@ -60,13 +48,5 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
         rules.rules.len(),
         config.rules.directory.display()
     ));
-    Ok(())
-}
-
-/// `keywatch rules …`
-pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
-    let RulesCommand::Check { directory } = command;
-    let rules = read_rules(directory, &Brand::default()).map_err(Failure::No)?;
-    say(&format!("{}: fine, {} rules, version {}", directory.display(), rules.rules.len(), rules.version));
     Ok(())
 }

@@ -17,7 +17,8 @@ use crate::engine::detect::SPECS;
 use crate::event::mapping::{Format, PRESETS, preset};
 use crate::geoip::GeoIp;
 use crate::replay::{Replay, Replayed, replay as run};
-use crate::rules::compile::{Override, load};
+use crate::rules::compile::load;
+use crate::rules::set::Override;
 use crate::time::{DAY, SECOND, parse_rfc3339};
 use crate::wall;
 use crate::yaml::{Problem, render};
@@ -95,6 +96,7 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         _ => &args.geoip,
     };
     let plan = Replay {
+        with_shadow: args.all,
         events: args.events.clone(),
         key_events: args.key_events.clone(),
         partitions: args.partitions,

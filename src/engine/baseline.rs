@@ -3,3 +3,4 @@
 pub mod negative_binomial;
 pub mod networks;
 pub mod rates;
+pub mod tally;

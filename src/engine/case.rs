@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::alert::{Alert, Reason, State, alert_id};
+use crate::alert::{Alert, Reason, Severity, State, alert_id};
 use crate::engine::detect::Sign;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::Rule;
@@ -22,6 +22,8 @@ pub struct OpenCase {
     pub last_at: Millis,
     /// How long without a sign ends it; `None` = the detector ends it.
     pub quiet: Option<Millis>,
+    /// It opens with the first sign from then on; until then nobody knows of it. `None` = it is open.
+    pub opens_at: Option<Millis>,
     /// Which part of the key it is about.
     pub part: Box<str>,
     /// The record as it stands, without what `notes` add to the evidence.
@@ -75,7 +77,14 @@ pub struct About<'a> {
 
 impl OpenCase {
     /// Opens a case with its first sign.
-    pub fn open(rule: &Rule, about: About<'_>, sign: &Sign, event: Option<&AuthEvent<'_>>, now: Millis) -> Self {
+    pub fn open(
+        rule: &Rule,
+        about: About<'_>,
+        sign: &Sign,
+        severity: Severity,
+        event: Option<&AuthEvent<'_>>,
+        now: Millis,
+    ) -> Self {
         let subject = match sign.part.as_str() {
             "" => format!("key {}", about.key_id),
             part => format!("key {} {part}", about.key_id),
@@ -89,7 +98,7 @@ impl OpenCase {
             kind: rule.kind,
             reasons: vec![Reason { kind: rule.kind, score: sign.score, text: sign.reason.clone() }],
             score: sign.score,
-            severity: sign.severity.apply(rule.severity),
+            severity,
             state: State::Firing,
             starts_at: sign.starts_at,
             detected_at: now.max(sign.starts_at),
@@ -99,14 +108,15 @@ impl OpenCase {
             key_hint: about.key_hint.map(str::to_owned),
             source: sign.source.clone(),
             audience: rule.audience,
-            summary: sign.summary.clone(),
+            summary: summary(rule, sign),
             evidence: Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()),
             runbook: rule.runbook.clone(),
             subject,
         };
         let mut case = OpenCase {
             last_at: sign.last_at,
-            quiet: sign.quiet,
+            quiet: quiet(rule, sign),
+            opens_at: (rule.opens_after > 0).then_some(sign.starts_at + rule.opens_after),
             part: sign.part.as_str().into(),
             alert,
             notes: Notes::default(),
@@ -117,15 +127,16 @@ impl OpenCase {
         case
     }
 
-    /// Takes a further sign in. True where it is worth telling: worse than before, or from a network not yet named.
-    pub fn join(&mut self, rule: &Rule, sign: &Sign, event: &AuthEvent<'_>) -> bool {
+    /// Takes a further sign in. True where it is worth telling: worse than before, from a network not yet named, or the
+    /// sign that opens it at last.
+    pub fn join(&mut self, rule: &Rule, sign: &Sign, severity: Severity, event: &AuthEvent<'_>, now: Millis) -> bool {
         self.last_at = self.last_at.max(sign.last_at);
+        self.quiet = quiet(rule, sign);
         let new_source = self.notes.add(event, sign);
-        let severity = sign.severity.apply(rule.severity);
         let worse = severity > self.alert.severity;
         if worse {
             self.alert.severity = severity;
-            self.alert.summary.clone_from(&sign.summary);
+            self.alert.summary = summary(rule, sign);
         }
         if sign.score > self.alert.score {
             self.alert.score = sign.score;
@@ -137,10 +148,32 @@ impl OpenCase {
         if !sign.evidence.is_empty() && observed(&new) >= observed(&self.alert.evidence) {
             self.alert.evidence = new;
         }
+        match self.opens_at {
+            Some(opens_at) if event.ts < opens_at => return false,
+            Some(_) => {
+                self.opens_at = None;
+                self.alert.detected_at = now.max(self.alert.starts_at);
+                return true;
+            }
+            None => {}
+        }
         if worse || new_source {
             self.alert.revision += 1;
         }
         worse || new_source
+    }
+
+    /// The detector says that it is over. True where that ends it now; where its rule keeps it open for a while, it ends
+    /// by itself unless a sign comes.
+    pub fn is_over(&mut self, rule: &Rule, at: Millis) -> bool {
+        if rule.keep_firing_for == 0 || self.opens_at.is_some() {
+            return true;
+        }
+        if self.quiet.is_none() {
+            self.last_at = at;
+            self.quiet = Some(rule.keep_firing_for);
+        }
+        false
     }
 
     /// When it ends by itself if nothing more happens.
@@ -168,6 +201,16 @@ impl OpenCase {
         }
         alert
     }
+}
+
+/// What a sign says, or the rule's title where its detector leaves that to it.
+fn summary(rule: &Rule, sign: &Sign) -> String {
+    if sign.summary.is_empty() { format!("{}.", rule.title.trim_end_matches('.')) } else { sign.summary.clone() }
+}
+
+/// How long without a sign ends an episode, by its detector and its rule.
+fn quiet(rule: &Rule, sign: &Sign) -> Option<Millis> {
+    sign.quiet.map(|quiet| quiet.max(rule.keep_firing_for))
 }
 
 impl Notes {

@@ -12,6 +12,7 @@ use crate::event::facts::KeyFacts;
 use crate::event::{AuthEvent, Env, Outcome};
 use crate::time::Millis;
 
+pub mod condition;
 pub mod env_mismatch;
 pub mod new_ip;
 pub mod revoked_key_use;
@@ -20,8 +21,16 @@ pub mod spike;
 pub mod stale_key;
 
 /// Every detector.
-pub const SPECS: &[DetectorSpec] =
-    &[new_ip::SPEC, env_mismatch::SPEC, rotated_key_use::SPEC, revoked_key_use::SPEC, stale_key::SPEC, spike::SPEC];
+pub const SPECS: &[DetectorSpec] = &[
+    new_ip::SPEC,
+    env_mismatch::SPEC,
+    rotated_key_use::SPEC,
+    revoked_key_use::SPEC,
+    stale_key::SPEC,
+    spike::SPEC,
+    condition::THRESHOLD,
+    condition::CUSTOM,
+];
 
 /// A detector as rules and the reference see it.
 pub struct DetectorSpec {
@@ -29,10 +38,23 @@ pub struct DetectorSpec {
     pub kind: Kind,
     /// What it does, in one or two sentences, for the reference.
     pub doc: &'static str,
+    /// What makes its rules fire.
+    pub fires: Fires,
     /// Its parameters.
     pub params: &'static [ParamSpec],
     /// Builds it from complete, checked parameters.
     pub build: fn(&Params) -> Box<dyn Detector>,
+}
+
+/// What makes the rules of a kind fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fires {
+    /// What the detector sees in an event.
+    OnEvents,
+    /// That nothing happens: there is no event to ask about.
+    ByTime,
+    /// The rule's own condition, which it must have.
+    OnCondition,
 }
 
 /// What a compiled rule runs.
@@ -46,6 +68,11 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
     /// Whether it needs a window of recent counts: late events are kept from it.
     fn needs_window(&self) -> bool {
         false
+    }
+
+    /// For rules with a condition of their own: the window in which what it is true of is counted; 0 = each event by itself.
+    fn counts_in(&self) -> Option<Millis> {
+        None
     }
 
     /// The odds that [`Sight::windows`] is worked out for; `None` = the counts alone say that there is no sign.
@@ -82,9 +109,20 @@ pub struct Sight<'a> {
     pub merchant: &'a MerchantFeatures,
     /// The event's network.
     pub network: Option<Network>,
+    /// Events that the rule's own condition is true of, with this one, and the group that they were counted in.
+    pub counted: Option<&'a Counted>,
     /// The newest windows, each with the smallest count that is rarer than [`Detector::limit_odds`]; `None` for refused
     /// or late events, and where the detector did not ask.
     pub windows: Option<[(Window, u64); 2]>,
+}
+
+/// What a rule with a condition has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Calls.
+    pub calls: u64,
+    /// The group; empty = the whole key.
+    pub group: String,
 }
 
 impl Sight<'_> {

@@ -1,14 +1,16 @@
 //! One event judged, one timer fired: features, then rules, then learning. Everything about one key in one place.
 
+use crate::alert::Severity;
 use crate::engine::baseline::networks::Network;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
-use crate::engine::detect::{Sight, Sign, Still, Verdict, Watch};
+use crate::engine::detect::{Counted, Sight, Sign, Still, Verdict, Watch};
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, World};
 use crate::engine::subject::{Key, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject, merchant_of};
 use crate::event::facts::KeyFacts;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::Rule;
+use crate::rules::expr::Scope;
 use crate::time::{DAY, Millis};
 
 /// The circumstances in which a subject's timers fire.
@@ -51,7 +53,10 @@ pub(super) fn fire_one(
     let Moment { now, merchant_id, watch, foster } = moment;
     if let Some(place) = key.cases.iter().position(|case| case.ends_by_itself_at() == Some(due)) {
         let case = key.cases.remove(place);
-        out.changes.push(Change { alert: case.end(due, "quiet"), at: due, foster });
+        // What never opened ends unheard.
+        if case.opens_at.is_none() {
+            out.changes.push(Change { alert: case.end(due, "quiet"), at: due, foster });
+        }
         return (true, 0);
     }
     let facts = world.facts.key(&key.features.key_id);
@@ -64,20 +69,46 @@ pub(super) fn fire_one(
         let verdict = rule.detector.on_timer(due, &still, open.is_some());
         key.fired(&rule.name, due);
         match (verdict, open) {
+            (Verdict::Sign(_), None) if rule.active.as_ref().is_some_and(|hours| !hours.contains(due)) => {
+                out.outside_hours += 1;
+            }
             (Verdict::Sign(_), None) if key.cases.len() >= CASES_PER_KEY => return (true, 1),
             (Verdict::Sign(sign), None) => {
+                // Nothing happened, so what is asked is asked of that moment.
+                let moment = AuthEvent::at(due, &key.features.key_id, merchant_id);
+                let scope = Scope {
+                    key_env: facts.and_then(|f| f.env).or(key.features.env),
+                    key: Some(&key.features),
+                    key_facts: facts,
+                    merchant_id,
+                    merchant_facts: merchant_id.and_then(|id| world.facts.merchant(id)),
+                    ..Scope::of(&moment)
+                };
+                if rule.condition.as_ref().is_some_and(|condition| !condition.matches(&scope)) {
+                    continue;
+                }
+                if let Some(exception) = rule.exception_for(&scope) {
+                    out.spare(&rule.name, &exception.name);
+                    continue;
+                }
+                let severity = rule.severity_of(sign.severity.apply(rule.severity), &scope);
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(key.features.hint.as_deref());
                 let about = About { merchant_id, key_id: &key.features.key_id, key_hint: hint };
-                let case = OpenCase::open(rule, about, &sign, None, now);
+                let mut case = OpenCase::open(rule, about, &sign, severity, None, now);
+                // Time has passed already: there is nothing to wait for.
+                case.opens_at = None;
                 out.changes.push(Change { alert: case.record(), at: due, foster });
                 key.cases.push(case);
                 return (true, 0);
             }
-            (Verdict::End(at), Some(place)) => {
+            (Verdict::End(at), Some(place)) if key.cases[place].is_over(rule, at) => {
                 let case = key.cases.remove(place);
-                out.changes.push(Change { alert: case.end(at, "over"), at, foster });
+                if case.opens_at.is_none() {
+                    out.changes.push(Change { alert: case.end(at, "over"), at, foster });
+                }
                 return (true, 0);
             }
+            (Verdict::End(_), Some(_)) => return (true, 0),
             _ => {}
         }
     }
@@ -91,6 +122,7 @@ pub(super) struct Judged {
     pub(super) reschedule: bool,
     pub(super) cases_dropped: u64,
     pub(super) networks_forgotten: u64,
+    pub(super) tallies_forgotten: u64,
 }
 
 /// Counts an event in the key's features, lets the rules judge it, then learns from it.
@@ -106,7 +138,7 @@ pub(super) fn judge(
     let (ts, count) = (event.ts, u64::from(event.count));
     let Subject { id, merchant, keys, .. } = subject;
     let merchant_id = merchant_of(id);
-    let Key { features, cases, .. } = &mut keys[place];
+    let Key { features, cases, tallies, .. } = &mut keys[place];
     let mut judged = Judged { reschedule: features.first_seen.is_none(), ..Judged::default() };
     let facts = world.facts.key(&features.key_id);
     let accepted = event.outcome == Outcome::Ok;
@@ -124,22 +156,64 @@ pub(super) fn judge(
     let key_env = facts.and_then(|f| f.env).or(features.env);
     let counted = if accepted && !late { features.rates.windows(ts) } else { None };
 
-    for rule in &world.rules.rules {
+    let merchant_facts = merchant_id.and_then(|id| world.facts.merchant(id));
+    let around = Scope {
+        network,
+        key_env,
+        key_facts: facts,
+        merchant_id,
+        merchant: Some(&*merchant),
+        merchant_facts,
+        windows: counted.as_ref(),
+        ..Scope::of(event)
+    };
+    for rule in world.rules.for_outcome(event.outcome) {
         if *late && rule.detector.needs_window() {
             continue;
         }
+        let counted_by_rule = match &rule.counting {
+            None => None,
+            Some(counting) => {
+                let scope = Scope { key: Some(&*features), ..around };
+                let is_its_business = |scope: &Scope<'_>| {
+                    let condition = rule.condition.as_ref()?;
+                    let may = rule.matcher.matches(key_env, merchant_id, &features.key_id) && condition.matches(scope);
+                    if may { counting.group(scope) } else { None }
+                };
+                let Some(group) = is_its_business(&scope) else { continue };
+                if let Some(exception) = rule.exception_for(&scope) {
+                    out.spare(&rule.name, &exception.name);
+                    continue;
+                }
+                let calls = match counting.window {
+                    0 => count,
+                    window => {
+                        let tallies = tallies.get_or_insert_default();
+                        let (calls, forgotten) = tallies.add(counting.of, &group, ts, event.count, window);
+                        judged.tallies_forgotten += u64::from(forgotten);
+                        calls
+                    }
+                };
+                Some(Counted { calls, group })
+            }
+        };
         let odds = counted.as_ref().and_then(|windows| rule.detector.limit_odds(windows, features));
         let windows = odds.zip(counted).map(|(odds, windows)| {
             let [ten, hour] = features.rates.limits(&windows, odds);
             [(windows[0], ten), (windows[1], hour)]
         });
-        let sight = Sight { event, key_env, facts, key: features, merchant, network, windows };
+        let counted = counted_by_rule.as_ref();
+        let sight = Sight { event, key_env, facts, key: features, merchant, network, counted, windows };
         match rule.detector.on_event(&sight) {
             Verdict::Nothing => {}
             Verdict::End(at) => {
                 if let Some(open) = cases.iter().position(|c| *c.alert.rule == *rule.name) {
-                    let case = cases.remove(open);
-                    out.changes.push(Change { alert: case.end(at, "over"), at, foster: false });
+                    if cases[open].is_over(rule, at) {
+                        let case = cases.remove(open);
+                        if case.opens_at.is_none() {
+                            out.changes.push(Change { alert: case.end(at, "over"), at, foster: false });
+                        }
+                    }
                     judged.reschedule = true;
                 }
             }
@@ -147,9 +221,20 @@ pub(super) fn judge(
                 if !rule.matcher.matches(key_env, merchant_id, &features.key_id) {
                     continue;
                 }
+                let scope = Scope { key: Some(&*features), ..around };
+                if rule.counting.is_none() {
+                    if rule.condition.as_ref().is_some_and(|condition| !condition.matches(&scope)) {
+                        continue;
+                    }
+                    if let Some(exception) = rule.exception_for(&scope) {
+                        out.spare(&rule.name, &exception.name);
+                        continue;
+                    }
+                }
+                let severity = rule.severity_of(sign.severity.apply(rule.severity), &scope);
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
                 let about = About { merchant_id, key_id: &features.key_id, key_hint: hint };
-                judged.take_sign(cases, rule, about, &sign, event, *now, out);
+                judged.take_sign(cases, rule, about, &sign, severity, event, *now, out);
             }
         }
     }
@@ -193,6 +278,7 @@ impl Judged {
         rule: &Rule,
         about: About<'_>,
         sign: &Sign,
+        severity: Severity,
         event: &AuthEvent<'_>,
         now: Millis,
         out: &mut Output,
@@ -201,15 +287,18 @@ impl Judged {
         match open {
             Some(place) => {
                 let case = &mut cases[place];
-                if case.join(rule, sign, event) {
+                if case.join(rule, sign, severity, event, now) {
                     out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 }
             }
             None if !sign.opens => {}
+            None if rule.active.as_ref().is_some_and(|hours| !hours.contains(event.ts)) => out.outside_hours += 1,
             None if cases.len() >= CASES_PER_KEY => self.cases_dropped += 1,
             None => {
-                let case = OpenCase::open(rule, about, sign, Some(event), now);
-                out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
+                let case = OpenCase::open(rule, about, sign, severity, Some(event), now);
+                if case.opens_at.is_none() {
+                    out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
+                }
                 cases.push(case);
                 self.reschedule = true;
             }

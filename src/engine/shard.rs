@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -36,6 +37,10 @@ pub struct World<'a> {
 pub struct Output {
     /// Cases opened, changed, ended, in order.
     pub changes: Vec<Change>,
+    /// Signs that opened nothing, as they came outside the hours of their rule.
+    pub outside_hours: u64,
+    /// Signs and counted events that exceptions spared: rule, exception, how many.
+    pub spared: Vec<(Arc<str>, Arc<str>, u64)>,
 }
 
 /// One change of a case.
@@ -66,6 +71,18 @@ pub struct ShardCounts {
     pub networks_forgotten: u64,
     /// Source networks that the full table forgot.
     pub sources_forgotten: u64,
+    /// Tallies that a key had no room for.
+    pub tallies_forgotten: u64,
+}
+
+impl Output {
+    /// Counts what an exception spared.
+    pub(super) fn spare(&mut self, rule: &Arc<str>, exception: &Arc<str>) {
+        match self.spared.iter_mut().find(|(r, e, _)| r == rule && e == exception) {
+            Some((_, _, count)) => *count += 1,
+            None => self.spared.push((rule.clone(), exception.clone(), 1)),
+        }
+    }
 }
 
 impl ShardCounts {
@@ -78,6 +95,7 @@ impl ShardCounts {
         self.keys_dropped += other.keys_dropped;
         self.networks_forgotten += other.networks_forgotten;
         self.sources_forgotten += other.sources_forgotten;
+        self.tallies_forgotten += other.tallies_forgotten;
     }
 }
 
@@ -376,6 +394,7 @@ impl Shard {
         }
         self.counts.cases_dropped += judged.cases_dropped;
         self.counts.networks_forgotten += judged.networks_forgotten;
+        self.counts.tallies_forgotten += judged.tallies_forgotten;
     }
 
     /// Fires what is due by the lateness before `by`: stream time, or where the shard is live stream time and what has

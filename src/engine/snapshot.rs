@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen};
 use crate::engine::baseline::rates::{Rates, RatesParts};
+use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::case::{Notes, OpenCase, SourceNote};
 use crate::engine::detect::Watch;
 use crate::engine::intake::Parked;
@@ -15,7 +16,7 @@ use crate::event::{AuthEvent, Env};
 use crate::time::Millis;
 
 /// The version that is written.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +90,25 @@ struct StoredCase {
     sample_event_ids: Vec<String>,
 }
 
+/// What version 3 adds behind a subject of the versions before it.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredMore {
+    /// Cases that wait to open: the key's place, the case's, and from when.
+    waiting: Vec<(u32, u32, i64)>,
+    tallies: Vec<StoredTally>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTally {
+    /// The key's place.
+    key: u32,
+    of: u64,
+    group: String,
+    newest: i64,
+    last_at: i64,
+    counts: [u32; PARTS],
+}
+
 /// Version 1 knew no gaps.
 #[derive(Serialize, Deserialize)]
 struct StoredShardV1 {
@@ -144,13 +164,44 @@ pub fn encode_subject(subject: &Subject) -> Vec<u8> {
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
     };
-    write(&stored)
+    let mut more = StoredMore::default();
+    for (k, key) in subject.keys.iter().enumerate() {
+        let waiting = key.cases.iter().enumerate().filter_map(|(c, case)| Some((k as u32, c as u32, case.opens_at?)));
+        more.waiting.extend(waiting);
+        let tallies = key.tallies.iter().flat_map(|tallies| &tallies.0);
+        more.tallies.extend(tallies.map(|tally| StoredTally {
+            key: k as u32,
+            of: tally.of,
+            group: tally.group.to_string(),
+            newest: tally.newest,
+            last_at: tally.last_at,
+            counts: tally.counts,
+        }));
+    }
+    postcard::to_extend(&more, write(&stored)).unwrap_or_default()
 }
 
 /// Reads a subject. `current_to` comes from its row.
 pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, SnapshotError> {
-    let stored: StoredSubject = read(bytes)?;
-    let keys = stored.keys.into_iter().map(load_key).collect::<Result<_, _>>()?;
+    let (version, rest) = versioned(bytes)?;
+    let (stored, rest): (StoredSubject, &[u8]) = postcard::take_from_bytes(rest).map_err(damaged)?;
+    let more: StoredMore =
+        if version < 3 { StoredMore::default() } else { postcard::from_bytes(rest).map_err(damaged)? };
+    let mut keys = stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?;
+    for (k, c, opens_at) in more.waiting {
+        let case = keys.get_mut(k as usize).and_then(|key| key.cases.get_mut(c as usize));
+        case.ok_or_else(|| damaged("a case that waits is not there"))?.opens_at = Some(opens_at);
+    }
+    for tally in more.tallies {
+        let key = keys.get_mut(tally.key as usize).ok_or_else(|| damaged("the key of a tally is not there"))?;
+        key.tallies.get_or_insert_default().0.push(Tally {
+            of: tally.of,
+            group: tally.group.into(),
+            newest: tally.newest,
+            last_at: tally.last_at,
+            counts: tally.counts,
+        });
+    }
     Ok(Subject {
         id: stored.id.into(),
         merchant: MerchantFeatures { networks: load_networks(stored.networks) },
@@ -196,9 +247,12 @@ fn write(stored: &impl Serialize) -> Vec<u8> {
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
+    postcard::from_bytes(versioned(bytes)?.1).map_err(damaged)
+}
+
+fn versioned(bytes: &[u8]) -> Result<(u8, &[u8]), SnapshotError> {
     match bytes.split_first() {
-        // Subjects have had the same form in both.
-        Some((1 | &VERSION, rest)) => postcard::from_bytes(rest).map_err(damaged),
+        Some((version @ 1..=VERSION, rest)) => Ok((*version, rest)),
         Some((version, _)) if *version > VERSION => Err(SnapshotError::Newer(*version)),
         Some((version, _)) => Err(SnapshotError::Damaged(format!("no version {version} was ever written"))),
         None => Err(SnapshotError::Damaged("it is empty".into())),
@@ -292,6 +346,7 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             days: stored.days.into_iter().map(day).collect(),
         },
         cases: stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?,
+        tallies: None,
         fired: stored.fired.into_iter().map(|(rule, at)| (rule.into(), at)).collect(),
     })
 }
@@ -325,6 +380,7 @@ fn load_case(stored: StoredCase) -> Result<OpenCase, SnapshotError> {
     Ok(OpenCase {
         last_at: stored.last_at,
         quiet: stored.quiet,
+        opens_at: None,
         part: stored.part.into(),
         alert,
         notes: Notes {

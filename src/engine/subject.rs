@@ -3,6 +3,7 @@
 
 use crate::engine::baseline::networks::NetworkBook;
 use crate::engine::baseline::rates::Rates;
+use crate::engine::baseline::tally::Tallies;
 use crate::engine::case::OpenCase;
 use crate::event::Env;
 use crate::time::{DAY, Millis, day_of};
@@ -125,11 +126,18 @@ pub struct Key {
     pub features: KeyFeatures,
     /// Episodes that go on.
     pub cases: Vec<OpenCase>,
+    /// What rules with a condition have counted for it; `None` = nothing yet.
+    pub tallies: Option<Box<Tallies>>,
     /// Rules whose timers have fired for it, and up to when: none opens a case for the same moment twice.
     pub fired: Vec<(Box<str>, Millis)>,
 }
 
 impl Key {
+    /// A key of which nothing has been seen.
+    pub fn new(key_id: &str) -> Self {
+        Key { features: KeyFeatures::new(key_id), cases: Vec::new(), tallies: None, fired: Vec::new() }
+    }
+
     /// Up to when a rule's timers have fired.
     pub fn fired_to(&self, rule: &str) -> Option<Millis> {
         self.fired.iter().find(|(name, _)| **name == *rule).map(|(_, at)| *at)
@@ -194,7 +202,7 @@ impl Subject {
             Err(_) if self.keys.len() >= KEYS_PER_MERCHANT => None,
             Err(at) => {
                 reserve_little(&mut self.keys);
-                self.keys.insert(at, Key { features: KeyFeatures::new(key_id), cases: Vec::new(), fired: Vec::new() });
+                self.keys.insert(at, Key::new(key_id));
                 Some(at)
             }
         }

@@ -130,8 +130,8 @@ mod tests {
             assert!(cidr.contains(inside.parse().unwrap()) && !cidr.contains(outside.parse().unwrap()), "{text}");
         }
         for (text, what) in [
-            ("10.0.0.1/8", "bits after its prefix"),
-            ("2001:db8::1/32", "bits after its prefix"),
+            ("10.0.0.1/8", "write `10.0.0.0/8`"),
+            ("2001:db8::1/32", "write `2001:db8::/32`"),
             ("10.0.0.0/33", "0 to 32 bits"),
             ("10.0.0/8", "expected a network"),
             ("proxy", "expected a network"),

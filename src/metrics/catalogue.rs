@@ -68,12 +68,13 @@ const fn bounded(name: &'static str, by: &'static str) -> Label {
 pub const OUTCOMES: [&str; 8] =
     ["event", "fact", "tombstone", "not_json", "no_time", "wrong_type", "too_large", "incomplete"];
 /// Bounds that can bite.
-pub const LIMITS: [&str; 9] = [
+pub const LIMITS: [&str; 10] = [
     "parked_events",
     "cases_per_key",
     "keys_per_merchant",
     "networks",
     "source_subjects",
+    "tallies",
     "resident_subjects",
     "fact_keys",
     "mails_per_hour",
@@ -146,6 +147,19 @@ pub const CATALOGUE: &[Described] = &[
             "Changes of cases: opened, updated, ended; known = found again after a restart, void = of a removed rule or elsewhere.",
             "",
         ),
+    ),
+    by(
+        &[RULE, bounded("exception", "the rule files")],
+        counter(
+            "keywatch_findings_spared_total",
+            "Signs and counted events that an exception of a rule spared.",
+            "What its author meant. An exception that never spares anything can go.",
+        ),
+    ),
+    counter(
+        "keywatch_findings_inactive_total",
+        "Signs that opened no alert, as they came outside the active hours of their rule.",
+        "",
     ),
     by(
         &[SEVERITY],

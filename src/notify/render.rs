@@ -215,7 +215,8 @@ pub fn order(alert: &Alert) -> (bool, std::cmp::Reverse<Severity>, u8, Millis, &
         Kind::EnvMismatch => 2,
         Kind::RotatedKeyUse => 3,
         Kind::Spike => 4,
-        Kind::StaleKey => 5,
+        Kind::Threshold | Kind::Custom => 5,
+        Kind::StaleKey => 6,
     };
     (alert.state == State::Resolved, std::cmp::Reverse(alert.severity), rank, alert.starts_at, &alert.alert_id)
 }

@@ -197,13 +197,17 @@ impl Pipeline {
 
     /// Stores what the engine found, before anything else happens.
     pub(super) async fn record(&mut self, name: &(Arc<str>, i32), out: Output) -> anyhow::Result<()> {
+        for (rule, exception, count) in &out.spared {
+            self.parts.metrics.findings_spared.with_label_values(&[rule, exception]).inc_by(*count);
+        }
+        self.parts.metrics.findings_inactive.inc_by(out.outside_hours);
         if out.changes.is_empty() {
             return Ok(());
         }
         let Some(p) = self.partitions.get(name) else { return Ok(()) };
         let (id, epoch, now) = (p.id.clone(), p.epoch, wall::now());
         let changes: Vec<CaseChange> = out.changes.into_iter().map(|c| to_case_change(&self.parts, c, now)).collect();
-        let old = changes.iter().filter(|c| !c.notify).count();
+        let old = changes.iter().filter(|c| !c.notify && !c.shadow).count();
         let group_wait = self.parts.alerts.group_wait;
         let recorded = patiently(&self.parts, "record alerts", async |s| {
             s.record_changes(&id, epoch, &changes, now, group_wait).await
@@ -281,7 +285,9 @@ pub(super) fn decode_row(row: &SubjectRow, p: &Partition) -> anyhow::Result<Subj
 fn to_case_change(parts: &Parts, mut change: Change, now: Millis) -> CaseChange {
     let fresh = now - change.at <= parts.alerts.max_age && change.at >= parts.first_start;
     parts.geoip.enrich(&mut change.alert);
-    CaseChange { alert: change.alert, notify: fresh || parts.alerts.mail_old, foster: change.foster }
+    let shadow = parts.rules.is_shadow(&change.alert.rule);
+    let notify = !shadow && (fresh || parts.alerts.mail_old);
+    CaseChange { alert: change.alert, notify, shadow, foster: change.foster }
 }
 
 /// Adds what engine counted since the last time to the metrics.
@@ -300,6 +306,7 @@ fn report_counts(parts: &Parts, p: &mut Partition) {
         ("keys_per_merchant", shard.keys_dropped - shard_before.keys_dropped),
         ("networks", shard.networks_forgotten - shard_before.networks_forgotten),
         ("source_subjects", shard.sources_forgotten - shard_before.sources_forgotten),
+        ("tallies", shard.tallies_forgotten - shard_before.tallies_forgotten),
     ] {
         if more > 0 {
             m.limits_hit.with_label_values(&[limit]).inc_by(more);

@@ -1,165 +1,56 @@
 //! Rule files → a [`RuleSet`]. The whole directory is one version: it is valid as a whole, or not at all.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Matcher, Rule, RuleFile, RuleSet};
+use super::active::ActiveHours;
+use super::exceptions::{EntryDraft, ExceptionDraft, MAX_ENTRIES, Operator};
+use super::expr::schema::{self, FIELDS, Type};
+use super::expr::{Compiler, Condition};
+use super::files::load_directory;
+use super::names::{Names, has_word, report};
+use super::read::{Defaults, Draft, Sections, read_defaults, read_file};
+use super::set::{Override, nearest};
+use super::text::Written;
+use super::{Counting, Exception, ExceptionEntry, Grouping, Rule, RuleFile, RuleSet, Status};
 use crate::alert::{Audience, Severity, hex};
-use crate::brand;
-use crate::config::load::{read_bounded, reason};
-use crate::engine::detect::DetectorSpec;
-use crate::engine::params::{ParamSpec, ParamType, ParamValue, Params};
-use crate::event::Env;
+use crate::engine::detect::{DetectorSpec, Fires};
+use crate::engine::params::ParamValue;
+use crate::event::{Env, Outcome};
 use crate::time::duration_text;
-use crate::yaml::{
-    self, Fault, MAX_BYTES, MapReader, Node, Position, Problem, Problems, Value, check_count, check_duration,
-    check_number, closest, known_words,
-};
+use crate::yaml::{self, Node, Position, Problem, Problems};
 
-/// Files in a rules directory.
-pub const MAX_FILES: usize = 1_000;
-/// Folders within folders.
-const MAX_FOLDERS: usize = 8;
 /// Rules in a directory.
 pub const MAX_RULES: usize = 10_000;
-/// Steps of a runbook: more are not read.
-pub const MAX_STEPS: usize = 5;
-/// Entries of a list in `match`.
-const MAX_LISTED: usize = 10_000;
-const MAX_NAME: usize = 60;
-/// A title survives in a mail's subject.
-const MAX_TITLE: usize = 60;
-const MAX_DESCRIPTION: usize = 1_000;
-const MAX_STEP: usize = 300;
-
-/// A parameter that the command line sets: `--set RULE.PARAM=VALUE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// The rule's name.
-    pub rule: String,
-    /// The parameter's name.
-    pub param: String,
-    /// The value, as a rule file would have it.
-    pub value: String,
-}
-
-impl Override {
-    /// Reads `RULE.PARAM=VALUE`.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
-        let split = text.split_once('=').and_then(|(left, value)| Some((left.split_once('.')?, value.trim())));
-        match split {
-            Some(((rule, param), value)) if ![rule, param, value].contains(&"") => {
-                Ok(Override { rule: rule.trim().into(), param: param.trim().into(), value: value.into() })
-            }
-            _ => Err(Problem::whole(format!("--set {text}"), "expected RULE.PARAM=VALUE")
-                .with_hint("such as `--set stale-key.unused_for=30d`")),
-        }
-    }
-
-    fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::whole(format!("--set {}.{}={}", self.rule, self.param, self.value), message)
-    }
-}
 
 /// Reads and compiles a directory. Problems name files as the directory was given.
 pub fn load(dir: &Path, specs: &[DetectorSpec], overrides: &[Override]) -> Result<RuleSet, Vec<Problem>> {
     let files = load_directory(dir)?;
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-    compile_with(files, specs, overrides).map_err(|mut problems| {
-        for problem in &mut problems {
-            if names.contains(&problem.file) {
-                problem.file = dir.join(&problem.file).display().to_string();
-            }
+    let with_folder = |mut problems: Vec<Problem>| {
+        for problem in problems.iter_mut().filter(|problem| names.contains(&problem.file)) {
+            problem.file = dir.join(&problem.file).display().to_string();
         }
         problems
-    })
-}
-
-/// Reads every `*.yml` of a directory and its folders but for `*.test.yml`, ordered by name. What starts with a dot is
-/// left alone, as are the folders that Kubernetes keeps behind a mounted map.
-pub fn load_directory(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
-    let mut walk = Walk { files: Vec::new(), problems: Vec::new() };
-    walk.folder(dir, "", 0);
-    if walk.files.is_empty() && walk.problems.is_empty() {
-        let problem = Problem::whole(dir.display().to_string(), "there are no rule files (`*.yml`) in this directory");
-        walk.problems.push(problem);
-    }
-    walk.files.sort_by(|a, b| a.name.cmp(&b.name));
-    walk.problems.sort_by(|a, b| a.file.cmp(&b.file));
-    if walk.problems.is_empty() { Ok(walk.files) } else { Err(walk.problems) }
-}
-
-struct Walk {
-    files: Vec<RuleFile>,
-    problems: Vec<Problem>,
-}
-
-impl Walk {
-    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
-        let shown = dir.display().to_string();
-        if MAX_FOLDERS < depth {
-            self.problems.push(Problem::whole(shown, format!("folders nest deeper than {MAX_FOLDERS}")));
-            return;
-        }
-        let entries = match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let message = format!("cannot read the directory: {}", directory_reason(&error));
-                self.problems.push(Problem::whole(shown, message));
-                return;
-            }
-        };
-        for entry in entries {
-            let path = entry.path();
-            let Ok(file_name) = entry.file_name().into_string() else { continue };
-            if file_name.starts_with('.') {
-                continue;
-            }
-            let name = format!("{prefix}{file_name}");
-            if path.is_dir() {
-                self.folder(&path, &format!("{name}/"), depth + 1);
-            } else {
-                self.file(&path, name);
-            }
-            if MAX_FILES < self.files.len() {
-                self.problems.push(Problem::whole(shown, format!("more than {MAX_FILES} rule files")));
-                return;
-            }
-        }
-    }
-
-    fn file(&mut self, path: &Path, name: String) {
-        let shown = path.display().to_string();
-        if name.ends_with(".yaml") {
-            let problem = Problem::whole(shown, "this file would not be read: names of rule files end in `.yml`");
-            self.problems.push(problem.with_hint("rename it, or move it elsewhere"));
-        } else if name.ends_with(".yml") && !name.ends_with(".test.yml") {
-            match read_bounded(path, MAX_BYTES as u64) {
-                Ok(text) => self.files.push(RuleFile { name, text }),
-                Err(error) => {
-                    let message = format!("cannot read the file: {}", reason(&error));
-                    self.problems.push(Problem::whole(shown, message));
-                }
-            }
-        }
-    }
-}
-
-fn directory_reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such directory".into(),
-        std::io::ErrorKind::NotADirectory => "it is a file".into(),
-        _ => reason(error),
+    };
+    match compile_with(files, specs, overrides) {
+        Ok(set) => Ok(RuleSet { warnings: with_folder(set.warnings), ..set }),
+        Err(problems) => Err(with_folder(problems)),
     }
 }
 
 /// Compiles files that were read before.
 pub fn compile(files: Vec<RuleFile>, specs: &[DetectorSpec]) -> Result<RuleSet, Vec<Problem>> {
     compile_with(files, specs, &[])
+}
+
+/// A file with its tree, and what is wrong with it.
+struct Parsed {
+    problems: Problems,
+    root: Option<Node>,
 }
 
 /// Compiles files with some parameters set from outside. The version says that they were.
@@ -169,36 +60,94 @@ pub fn compile_with(
     overrides: &[Override],
 ) -> Result<RuleSet, Vec<Problem>> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut drafts: Vec<Draft> = Vec::new();
-    let mut problems: Vec<Problem> = Vec::new();
-    for file in &files {
-        let noted = Problems::new(&file.name, &file.text);
-        for draft in read_file(file, specs, &noted) {
+    let parsed: Vec<Parsed> = files.iter().map(parse).collect();
+    let defaults = gather_defaults(&files, &parsed);
+    let mut drafts: Vec<Draft<'_>> = Vec::new();
+    let mut changes = Vec::new();
+    for (place, Parsed { problems, root }) in parsed.iter().enumerate() {
+        let Some(root) = root else { continue };
+        let Sections { drafts: read, overrides } = read_file(place, root, specs, &defaults, problems);
+        for draft in read {
             if let Some(first) = drafts.iter().find(|other| !draft.name.is_empty() && other.name == draft.name) {
-                noted.add_with_hint(
+                let (file, at) = (&files[first.file].name, first.name_at);
+                problems.add_with_hint(
                     draft.name_at,
                     format!("rule `{}` is there twice", draft.name),
-                    format!("the first one is {}:{}:{}", first.file, first.name_at.line, first.name_at.column),
+                    format!("the first one is {file}:{}:{}", at.line, at.column),
                 );
             }
             drafts.push(draft);
         }
-        problems.extend(noted.into_sorted());
+        changes.extend(overrides);
     }
+    for change in &changes {
+        change.apply(&mut drafts, &parsed[change.file].problems);
+    }
+    let mut names = Names::default();
+    for (place, Parsed { problems, root }) in parsed.iter().enumerate() {
+        if let Some(root) = root {
+            names.read(place, root, problems, &files);
+        }
+    }
+    let mut conditions = Vec::new();
+    let macros = names.macros.iter().map(|(named, written)| (named.name.as_str(), written.text.as_str())).collect();
+    let context = Context { compiler: &names.compiler, macros, files: &files, parsed: &parsed };
+    let compiled: Vec<Logic> = drafts.iter().map(|draft| context.logic(draft, &mut conditions)).collect();
+    let all: Vec<&Problems> = parsed.iter().map(|file| &file.problems).collect();
+    names.check(&files, &all, &conditions);
+    let unused = names.unused_files(&files);
+    let mut problems: Vec<Problem> = parsed.into_iter().flat_map(|file| file.problems.into_sorted()).collect();
     if MAX_RULES < drafts.len() {
         problems.push(Problem::whole(files[0].name.clone(), format!("more than {MAX_RULES} rules in the directory")));
     }
     // A rule that is wrong in itself need not be told what the command line would make of it.
-    if problems.is_empty() {
+    if problems.iter().all(|problem| problem.is_warning) {
         problems.extend(overrides.iter().filter_map(|change| change.apply(&mut drafts).err()));
     }
-    if !problems.is_empty() {
+    if problems.iter().any(|problem| !problem.is_warning) {
+        // What is probably not meant can wait until what is wrong is mended: much of it comes from there.
+        problems.retain(|problem| !problem.is_warning);
         return Err(problems);
     }
+    problems.extend(unused);
     let version = version(&files, overrides);
-    let mut rules: Vec<Rule> = drafts.into_iter().filter(|draft| !draft.is_off).filter_map(Draft::build).collect();
+    let drafts = drafts.into_iter().zip(compiled).filter(|(draft, _)| draft.status != Status::Off);
+    let mut rules: Vec<Rule> = drafts.filter_map(|(draft, logic)| draft.build(logic)).collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(RuleSet { version, rules, files })
+    let by_outcome = [Outcome::Ok, Outcome::Denied].map(|outcome| places_for(&rules, outcome));
+    Ok(RuleSet { version, rules, files, warnings: problems, by_outcome })
+}
+
+/// Places of the rules that an outcome may concern.
+fn places_for(rules: &[Rule], outcome: Outcome) -> Vec<u16> {
+    let may = |rule: &Rule| match (&rule.counting, &rule.condition) {
+        (Some(_), Some(condition)) => condition.prefilter().allows_outcome(outcome),
+        _ => true,
+    };
+    (0u16..).zip(rules).filter(|(_, rule)| may(rule)).map(|(place, _)| place).collect()
+}
+
+fn parse(file: &RuleFile) -> Parsed {
+    let problems = Problems::new(&file.name, &file.text);
+    let root = file.name.ends_with(".yml").then(|| yaml::parse(&file.text, &problems)).flatten();
+    Parsed { problems, root }
+}
+
+/// `defaults:` of the directory, of which there is at most one.
+fn gather_defaults(files: &[RuleFile], parsed: &[Parsed]) -> Defaults {
+    let mut found: Option<(usize, Defaults, yaml::Position)> = None;
+    for (place, Parsed { problems, root }) in parsed.iter().enumerate() {
+        let Some((defaults, at)) = root.as_ref().and_then(|root| read_defaults(root, problems)) else { continue };
+        match &found {
+            Some((first, _, first_at)) => problems.add_with_hint(
+                at,
+                "`defaults` is there twice",
+                format!("the first one is {}:{}:{}", files[*first].name, first_at.line, first_at.column),
+            ),
+            None => found = Some((place, defaults, at)),
+        }
+    }
+    found.map(|(_, defaults, _)| defaults).unwrap_or_default()
 }
 
 /// The version that a folder's files have together, valid or not.
@@ -217,27 +166,18 @@ fn version(files: &[RuleFile], overrides: &[Override]) -> String {
     hex(&hash.finalize()[..16])
 }
 
-/// A rule as it was read: what was wrong is absent or at its default.
-struct Draft<'a> {
-    file: String,
-    name: String,
-    name_at: Position,
-    spec: Option<&'a DetectorSpec>,
-    params: Params,
-    title: String,
-    description: String,
-    severity: Option<Severity>,
-    audience: Option<Audience>,
-    is_off: bool,
-    matcher: Matcher,
-    runbook: Vec<String>,
-}
-
 impl Draft<'_> {
     /// The rule. `None` only where a problem was noted.
-    fn build(self) -> Option<Rule> {
+    fn build(self, logic: Logic) -> Option<Rule> {
         let (spec, severity, audience) = (self.spec?, self.severity?, self.audience?);
         let hash = self.hash(spec, severity, audience);
+        let detector = (spec.build)(&self.params);
+        let counting = detector.counts_in().map(|window| Counting {
+            of: self.counted(window),
+            window,
+            group_by: self.group_by.clone(),
+            missing_together: self.missing_together.unwrap_or(false),
+        });
         Some(Rule {
             name: Arc::from(self.name),
             hash: Arc::from(hash),
@@ -246,17 +186,35 @@ impl Draft<'_> {
             description: self.description,
             severity,
             audience,
+            status: self.status,
             runbook: self.runbook,
+            owner: self.owner,
             matcher: self.matcher,
-            detector: (spec.build)(&self.params),
+            active: self.active,
+            condition: logic.condition,
+            severity_when: logic.severity_when,
+            exceptions: logic.exceptions,
+            counting,
+            opens_after: self.opens_after,
+            keep_firing_for: self.keep_firing_for,
+            detector,
         })
+    }
+
+    /// Hash of what a rule counts: its condition, its window, its groups. Nothing else makes it count anew.
+    fn counted(&self, window: crate::time::Millis) -> u64 {
+        let groups: Vec<&str> = self.group_by.iter().map(|by| Grouping::as_str(*by)).collect();
+        let condition = self.condition.as_ref().map(Written::plain);
+        let content = json!([self.name, condition, window, groups, self.missing_together]);
+        let digest = Sha256::digest(content.to_string());
+        u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
     }
 
     /// Hash of what fires and of what is said. Comments, order of fields, folding of lines, `owner`, `references` and
     /// `status` are not in it; a detector's defaults are.
     fn hash(&self, spec: &DetectorSpec, severity: Severity, audience: Audience) -> String {
         let params: Vec<_> = self.params.iter().map(|(name, value)| json!([name, param_text(*value)])).collect();
-        let content = json!([
+        let mut content = json!([
             self.name,
             spec.kind.as_str(),
             self.title,
@@ -270,7 +228,233 @@ impl Draft<'_> {
             self.matcher.except_keys,
             params,
         ]);
+        // What a rule does not say leaves its hash as it was before rules could say it.
+        let mut more = |name: &str, value: serde_json::Value| {
+            if let Some(content) = content.as_array_mut() {
+                content.push(json!([name, value]));
+            }
+        };
+        if let Some(active) = &self.active {
+            more("active", ActiveHours::text(active).into());
+        }
+        if let Some(condition) = &self.condition {
+            more("condition", condition.plain().into());
+        }
+        if !self.severity_when.is_empty() {
+            let changes =
+                self.severity_when.iter().map(|(condition, change)| json!([condition.plain(), change.as_str()]));
+            more("severity_when", changes.collect());
+        }
+        for shape in &self.exceptions {
+            let entries = shape.entries.iter().map(|entry| {
+                let of: Vec<Vec<&str>> =
+                    entry.of.iter().map(|any| any.iter().map(|(value, _)| value.as_str()).collect()).collect();
+                json!([of, entry.ends_at])
+            });
+            let fields = shape.fields.iter().map(|(field, _, operator)| json!([field, operator.as_str()]));
+            let (fields, entries): (Vec<_>, Vec<_>) = (fields.collect(), entries.collect());
+            more(&shape.name, json!([fields, entries]));
+        }
+        if !self.group_by.is_empty() {
+            let groups: Vec<&str> = self.group_by.iter().map(|by| by.as_str()).collect();
+            more("group_by", json!([groups, self.missing_together]));
+        }
+        for (name, hold) in [("for", self.opens_after), ("keep_firing_for", self.keep_firing_for)] {
+            if hold > 0 {
+                more(name, hold.into());
+            }
+        }
         hex(&Sha256::digest(content.to_string())[..8])
+    }
+}
+
+/// What of a rule is compiled apart from its fields.
+#[derive(Default)]
+struct Logic {
+    condition: Option<Condition>,
+    severity_when: Vec<(Condition, super::read::SeverityChange)>,
+    exceptions: Vec<Exception>,
+}
+
+/// What compiling the conditions of a directory needs.
+struct Context<'a> {
+    compiler: &'a Compiler,
+    /// Names and texts of the macros.
+    macros: Vec<(&'a str, &'a str)>,
+    files: &'a [RuleFile],
+    parsed: &'a [Parsed],
+}
+
+impl Context<'_> {
+    /// Compiles what a rule asks; notes the texts in `texts`, so that what nobody names can be told.
+    fn logic(&self, draft: &Draft<'_>, texts: &mut Vec<String>) -> Logic {
+        let mut compile = |written: &Written, file: usize| {
+            texts.push(written.text.clone());
+            self.compile(written, file, draft)
+        };
+        let condition = draft.condition.as_ref().and_then(|written| compile(written, draft.file));
+        let severity_when = draft.severity_when.iter();
+        let severity_when =
+            severity_when.filter_map(|(written, change)| Some((compile(written, draft.file)?, *change))).collect();
+        self.check_kind(draft);
+        let exceptions = draft.exceptions.iter().map(|shape| self.exception(draft, shape)).collect();
+        Logic { condition, severity_when, exceptions }
+    }
+
+    fn compile(&self, written: &Written, file: usize, draft: &Draft<'_>) -> Option<Condition> {
+        let problems = &self.parsed[file].problems;
+        if let Some(name) = self.not_at_hand(draft, &written.text) {
+            let kind = draft.spec.map_or("", |spec| spec.kind.as_str());
+            let message = format!("a rule of kind `{kind}` fires when nothing happens: there is no `{name}` then");
+            problems.add_with_hint(written.at, message, "ask for `key.` and `merchant.` fields only");
+            return None;
+        }
+        if let Some(name) = self.not_yet(&written.text) {
+            let message = format!("`{name}` is not brought to the engine yet: this would never be true");
+            problems.add_with_hint(written.at, message, "the reference of conditions has the fields that are");
+            return None;
+        }
+        match self.compiler.compile(&written.text) {
+            Ok(condition) => Some(condition),
+            Err(found) => {
+                found.iter().for_each(|problem| report(problem, written, &self.files[file].text, problems));
+                None
+            }
+        }
+    }
+
+    /// A field that no event has so far, in the text or in a macro that it names.
+    fn not_yet(&self, text: &str) -> Option<&'static str> {
+        let is_named = |name: &str| {
+            let in_macros = self.macros.iter().any(|(of, body)| has_word(text, of) && has_word(body, name));
+            in_macros || has_word(text, name)
+        };
+        schema::NOT_YET.into_iter().find(|name| is_named(name))
+    }
+
+    /// What a rule that fires by time cannot ask for, if its text does.
+    fn not_at_hand(&self, draft: &Draft<'_>, text: &str) -> Option<&'static str> {
+        let is_timed = draft.spec.is_some_and(|spec| spec.fires == Fires::ByTime);
+        ["event", "features"].into_iter().find(|name| is_timed && has_word(text, name))
+    }
+
+    /// Fields that a kind needs, or has no use for.
+    fn check_kind(&self, draft: &Draft<'_>) {
+        let Some(spec) = draft.spec else { return };
+        let (problems, kind) = (&self.parsed[draft.file].problems, spec.kind.as_str());
+        if spec.fires == Fires::OnCondition {
+            if draft.condition.is_none() && !draft.has_condition {
+                let message = format!("a rule of kind `{kind}` needs a `condition`");
+                problems.add_with_hint(draft.name_at, message, "such as `condition: event.outcome == \"denied\"`");
+            }
+            if !draft.group_by.is_empty() && draft.missing_together.is_none() {
+                problems.add_with_hint(
+                    draft.group_at,
+                    "what becomes of events without one of these is not said",
+                    "add `missing: skip`, or `missing: together` to count them as one group",
+                );
+            }
+        } else if !draft.group_by.is_empty() {
+            let message = format!("a rule of kind `{kind}` has groups of its own");
+            problems.add_with_hint(draft.group_at, message, "`group_by` is for `custom` and `threshold`");
+        }
+        if spec.fires == Fires::ByTime && draft.opens_after > 0 {
+            let message = format!("a rule of kind `{kind}` fires by time: `for` has no effect");
+            problems.add_with_hint(draft.name_at, message, "its own parameters say how long it waits");
+        }
+    }
+
+    fn exception(&self, draft: &Draft<'_>, shape: &ExceptionDraft) -> Exception {
+        let problems = &self.parsed[draft.file].problems;
+        let fields: Vec<Option<Type>> = shape.fields.iter().map(|field| self.field_type(draft, field)).collect();
+        if MAX_ENTRIES < shape.entries.len() {
+            problems.add(shape.at, format!("more than {MAX_ENTRIES} entries for `{}`, over all files", shape.name));
+        }
+        let entries = match fields.iter().copied().collect::<Option<Vec<Type>>>() {
+            Some(types) => shape.entries.iter().filter_map(|entry| self.entry(shape, entry, &types)).collect(),
+            None => Vec::new(),
+        };
+        Exception { name: Arc::from(shape.name.as_str()), entries }
+    }
+
+    fn field_type(&self, draft: &Draft<'_>, (name, at, operator): &(String, Position, Operator)) -> Option<Type> {
+        let problems = &self.parsed[draft.file].problems;
+        let Some(field) = schema::find(name) else {
+            let shown = problems.quote(*at, name);
+            let hint = nearest(
+                name,
+                "fields begin with `event.`, `key.`, `merchant.`:",
+                FIELDS.iter().map(|field| field.name),
+            );
+            problems.add_with_hint(*at, format!("unknown field {shown}"), hint);
+            return None;
+        };
+        if let Some(name) = self.not_yet(name) {
+            problems.add(*at, format!("`{name}` is not brought to the engine yet: this would never be true"));
+            return None;
+        }
+        if let Some(absent) = self.not_at_hand(draft, name) {
+            problems.add(*at, format!("this rule fires when nothing happens: there is no `{absent}` then"));
+            return None;
+        }
+        let ty = field.ty();
+        let fits = match operator {
+            Operator::Equals => ty != Type::Texts,
+            Operator::In => matches!(ty, Type::Ip | Type::Text | Type::Int | Type::Texts),
+            _ => ty == Type::Text,
+        };
+        if !fits {
+            let message = format!("`{name}` is {}: `{}` does not go with it", ty.noun(), operator.as_str());
+            problems.add(*at, message);
+        }
+        fits.then_some(ty)
+    }
+
+    /// An entry as a condition: every field, any of its alternatives.
+    fn entry(&self, shape: &ExceptionDraft, entry: &EntryDraft, types: &[Type]) -> Option<ExceptionEntry> {
+        let problems = &self.parsed[entry.file].problems;
+        let mut all = Vec::new();
+        for (((name, _, operator), ty), any) in shape.fields.iter().zip(types).zip(&entry.of) {
+            let mut parts = Vec::new();
+            for (value, at) in any {
+                let part = comparison(name, *operator, *ty, value);
+                if let Err(found) = self.compiler.compile(&part) {
+                    let why = found.first().map_or(String::new(), |problem| problem.message.clone());
+                    let shown = problems.quote(*at, value);
+                    problems.add(*at, format!("{shown} does not fit `{name}`: {why}"));
+                    return None;
+                }
+                parts.push(part);
+            }
+            all.push(format!("({})", parts.join(" || ")));
+        }
+        match self.compiler.compile(&all.join(" && ")) {
+            Ok(condition) => Some(ExceptionEntry {
+                condition,
+                reason: entry.reason.clone(),
+                owner: entry.owner.clone(),
+                ends_at: entry.ends_at,
+            }),
+            Err(found) => {
+                let why = found.first().map_or(String::new(), |problem| problem.message.clone());
+                problems.add(entry.at, format!("this exception cannot be used: {why}"));
+                None
+            }
+        }
+    }
+}
+
+/// A field compared with a value, as a condition has it.
+fn comparison(name: &str, operator: Operator, ty: Type, value: &str) -> String {
+    let text = serde_json::Value::from(value).to_string();
+    match (operator, ty) {
+        (Operator::Equals | Operator::In, Type::Ip) => format!("{name}.inCidr({text})"),
+        (Operator::In, Type::Texts) => format!("{text} in {name}"),
+        (Operator::Equals | Operator::In, Type::Int | Type::Double | Type::Bool) => format!("{name} == {value}"),
+        (Operator::Equals | Operator::In, _) => format!("{name} == {text}"),
+        (Operator::StartsWith | Operator::EndsWith | Operator::Contains, _) => {
+            format!("{name}.{}({text})", operator.as_str())
+        }
     }
 }
 
@@ -279,239 +463,5 @@ fn param_text(value: ParamValue) -> String {
         ParamValue::Duration(millis) => duration_text(millis),
         ParamValue::Count(count) => count.to_string(),
         ParamValue::Number(number) => number.to_string(),
-    }
-}
-
-/// One rule, or several under `rules:`.
-fn read_file<'s>(file: &RuleFile, specs: &'s [DetectorSpec], problems: &Problems) -> Vec<Draft<'s>> {
-    let Some(root) = yaml::parse(&file.text, problems) else { return Vec::new() };
-    let has_list = matches!(&root.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == "rules"));
-    if !has_list {
-        return vec![read_rule(&file.name, &root, specs, problems)];
-    }
-    let mut top = MapReader::new(problems, &root);
-    let drafts = match top.node("rules").map(|node| (&node.value, node.at)) {
-        Some((Value::List(items), _)) if !items.is_empty() => {
-            items.iter().map(|item| read_rule(&file.name, item, specs, problems)).collect()
-        }
-        _ => {
-            problems.add(top.at("rules"), "expected a list of rules");
-            Vec::new()
-        }
-    };
-    top.finish();
-    drafts
-}
-
-fn read_rule<'s>(file: &str, node: &Node, specs: &'s [DetectorSpec], problems: &Problems) -> Draft<'s> {
-    let mut map = MapReader::new(problems, node);
-    let name = map.required_string("name").unwrap_or_default();
-    let name_at = map.at("name");
-    if !name.is_empty() && !is_kebab_case(&name) {
-        let message = format!("a rule's name has lower-case letters, digits and single dashes, at most {MAX_NAME}");
-        match kebab_case(&name) {
-            Some(better) => problems.add_with_hint(name_at, message, format!("write `{better}`")),
-            None => problems.add(name_at, message),
-        }
-    }
-    let spec = read_kind(&mut map, specs);
-    let title = read_text(&mut map, "title", MAX_TITLE);
-    let description = read_text(&mut map, "description", MAX_DESCRIPTION);
-    let severity = map.required_word("severity", &Severity::ALL.map(|s| (s.as_str(), s)));
-    let audiences = [Audience::Merchant, Audience::Support, Audience::Both];
-    let audience = map.required_word("audience", &audiences.map(|a| (a.as_str(), a)));
-    let is_off = map.word("status", &[("stable", false), ("off", true)]).unwrap_or(false);
-    let matcher = read_matcher(map.map("match"));
-    let params = read_params(map.map("params"), spec);
-    let runbook = read_runbook(&mut map);
-    let _ = map.string("owner");
-    let _ = map.strings("references");
-    map.finish();
-    Draft {
-        file: file.into(),
-        name,
-        name_at,
-        spec,
-        params,
-        title,
-        description,
-        severity,
-        audience,
-        is_off,
-        matcher,
-        runbook,
-    }
-}
-
-fn is_kebab_case(name: &str) -> bool {
-    name.len() <= MAX_NAME
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.split('-').all(|w| !w.is_empty() && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
-}
-
-fn kebab_case(name: &str) -> Option<String> {
-    let dashed: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let better = dashed.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
-    is_kebab_case(&better).then_some(better)
-}
-
-fn read_kind<'s>(map: &mut MapReader<'_>, specs: &'s [DetectorSpec]) -> Option<&'s DetectorSpec> {
-    let word = map.required_string("kind")?;
-    let spec = specs.iter().find(|spec| spec.kind.as_str() == word);
-    if spec.is_none() {
-        let kinds = || specs.iter().map(|spec| spec.kind.as_str());
-        let list = format!("the kinds are {}", known_words(kinds()));
-        let hint = match closest(&word, kinds()) {
-            Some(kind) => format!("did you mean `{kind}`? {list}"),
-            None => list,
-        };
-        let at = map.at("kind");
-        let word = map.problems().quote(at, &word);
-        map.problems().add_with_hint(at, format!("unknown kind {word}"), hint);
-    }
-    spec
-}
-
-/// A text in one line: folding and indentation of the file are not part of it.
-fn read_text(map: &mut MapReader<'_>, name: &'static str, max: usize) -> String {
-    let text = map.required_string(name).unwrap_or_default();
-    one_line(map.problems(), map.at(name), &text, max)
-}
-
-fn one_line(problems: &Problems, at: Position, text: &str, max: usize) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let length = text.chars().count();
-    if max < length {
-        problems.add(at, format!("too long: {length} characters, at most {max}"));
-    }
-    if text.contains(char::is_control) {
-        problems.add(at, "contains control characters");
-    }
-    if let Some(unknown) = brand::unknown_word(&text) {
-        let word = unknown.trim_start_matches('{').trim_end_matches('}').trim();
-        let names = brand::WORDS.map(|(name, _)| name);
-        let hint = match closest(word, names) {
-            Some(near) => format!("did you mean `{{{{{near}}}}}`?"),
-            None => format!("between `{{{{` and `}}}}` stands one of {}", known_words(names)),
-        };
-        problems.add_with_hint(
-            at,
-            format!("`{}` stands for nothing", unknown.chars().take(40).collect::<String>()),
-            hint,
-        );
-    }
-    text
-}
-
-fn read_runbook(map: &mut MapReader<'_>) -> Vec<String> {
-    map.require("runbook");
-    if let Some(Value::List(items)) = map.node("runbook").map(|node| &node.value) {
-        if items.is_empty() {
-            map.problems().add(map.key_at("runbook"), "`runbook` needs at least one step");
-        }
-        if let Some(surplus) = items.get(MAX_STEPS) {
-            let message = format!("{} steps, at most {MAX_STEPS}: more are not read", items.len());
-            map.problems().add(surplus.at, message);
-        }
-    }
-    let steps = map.strings("runbook").unwrap_or_default();
-    steps.iter().map(|(step, at)| one_line(map.problems(), *at, step, MAX_STEP)).collect()
-}
-
-fn read_matcher(mut map: MapReader<'_>) -> Matcher {
-    let merchants = read_ids(&mut map, "merchants");
-    if map.has("merchants") && merchants.as_ref().is_some_and(Vec::is_empty) {
-        map.problems().add_with_hint(
-            map.key_at("merchants"),
-            "an empty list matches no merchant",
-            "leave `merchants` out for all, or set `status: off`",
-        );
-    }
-    let matcher = Matcher {
-        key_env: map.word("key_env", &[("live", Env::Live), ("test", Env::Test)]),
-        merchants,
-        except_merchants: read_ids(&mut map, "except_merchants").unwrap_or_default(),
-        except_keys: read_ids(&mut map, "except_keys").unwrap_or_default(),
-    };
-    map.finish();
-    matcher
-}
-
-fn read_ids(map: &mut MapReader<'_>, name: &'static str) -> Option<Vec<String>> {
-    let mut ids: Vec<String> = map.strings(name)?.into_iter().map(|(id, _)| id).collect();
-    if MAX_LISTED < ids.len() {
-        map.problems().add(map.key_at(name), format!("{} entries, at most {MAX_LISTED}", ids.len()));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Some(ids)
-}
-
-fn read_params(mut map: MapReader<'_>, spec: Option<&DetectorSpec>) -> Params {
-    // Of an unknown kind nothing is known.
-    let Some(spec) = spec else { return Params::defaults(&[]) };
-    let mut params = Params::defaults(spec.params);
-    for param in spec.params {
-        let value = match param.ty {
-            ParamType::Duration { min, max, .. } => map.duration(param.name, min..=max).map(ParamValue::Duration),
-            ParamType::Count { min, max, .. } => map.count(param.name, min..=max).map(ParamValue::Count),
-            ParamType::Number { min, max, .. } => map.number(param.name, min..=max).map(ParamValue::Number),
-        };
-        if let Some(value) = value {
-            params.set(param.name, value);
-        }
-    }
-    map.finish();
-    params
-}
-
-/// Checks a value as a rule file's would be.
-fn check_param(param: &ParamSpec, text: &str) -> Result<ParamValue, Fault> {
-    let found = format!("`{text}`");
-    match param.ty {
-        ParamType::Duration { min, max, .. } => check_duration(text, &found, &(min..=max)).map(ParamValue::Duration),
-        ParamType::Count { min, max, .. } => check_count(text, &found, &(min..=max)).map(ParamValue::Count),
-        ParamType::Number { min, max, .. } => check_number(text, &found, &(min..=max)).map(ParamValue::Number),
-    }
-}
-
-impl Override {
-    fn apply(&self, drafts: &mut [Draft<'_>]) -> Result<(), Problem> {
-        let names: Vec<String> = drafts.iter().map(|draft| draft.name.clone()).collect();
-        let Some(draft) = drafts.iter_mut().find(|draft| draft.name == self.rule) else {
-            let problem = self.problem(format!("there is no rule `{}`", self.rule));
-            return Err(with_choice(problem, &self.rule, "the rules are", names.iter().map(String::as_str)));
-        };
-        if draft.is_off {
-            return Err(self.problem(format!("the rule `{}` is off: this would change nothing", self.rule)));
-        }
-        let params = draft.spec.map_or(&[][..], |spec| spec.params);
-        let Some(param) = params.iter().find(|param| param.name == self.param) else {
-            let problem = self.problem(format!("the rule `{}` has no parameter `{}`", self.rule, self.param));
-            return Err(with_choice(problem, &self.param, "its parameters are", params.iter().map(|p| p.name)));
-        };
-        let value = check_param(param, &self.value).map_err(|fault| {
-            let problem = self.problem(fault.message);
-            match fault.hint {
-                Some(hint) => problem.with_hint(hint),
-                None => problem,
-            }
-        })?;
-        draft.params.set(param.name, value);
-        Ok(())
-    }
-}
-
-/// With the nearest of the choices, or all of them.
-fn with_choice<'a>(
-    problem: Problem,
-    word: &str,
-    intro: &str,
-    choices: impl Iterator<Item = &'a str> + Clone,
-) -> Problem {
-    match closest(word, choices.clone()) {
-        Some(choice) => problem.with_hint(format!("did you mean `{choice}`?")),
-        None => problem.with_hint(format!("{intro} {}", known_words(choices))),
     }
 }

@@ -112,13 +112,18 @@ async fn record(
             return Ok(Recorded::Known);
         }
         Decision::Open => {
-            insert_case(tx, alert, change.notify, now).await?;
+            insert_case(tx, change, now).await?;
             (Box::new(alert.clone()), change.notify, Recorded::Opened)
         }
         Decision::Update { record, joins } => {
             let was_told = stored.iter().any(|case| case.alert.alert_id == record.alert_id && case.notify);
             let notify = was_told || change.notify;
             update_case(tx, &record, joins, notify, now).await?;
+            if notify {
+                // A rule that speaks now: what it found in silence is seen, too.
+                tx.execute("cases", "UPDATE cases SET shadow = FALSE WHERE alert_id = $1", values![&record.alert_id])
+                    .await?;
+            }
             if record.alert_id != alert.alert_id {
                 note_joined(tx, alert, &record.alert_id).await?;
             }
@@ -156,11 +161,12 @@ fn stored_case(row: &Row) -> Result<StoredCase, StoreError> {
     })
 }
 
-async fn insert_case(tx: &mut Tx, alert: &Alert, notify: bool, now: Millis) -> Result<(), StoreError> {
+async fn insert_case(tx: &mut Tx, change: &CaseChange, now: Millis) -> Result<(), StoreError> {
+    let alert = &change.alert;
     let record = to_json("cases", alert)?;
     let sql = "INSERT INTO cases (alert_id, rule, subject, revision, joins, state, starts_at, ends_at, detected_at, \
-           merchant_id, key_id, notify, record, updated_at) \
-         VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
+           merchant_id, key_id, notify, shadow, record, updated_at) \
+         VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
     let values = values![
         &alert.alert_id,
         &alert.rule,
@@ -172,7 +178,8 @@ async fn insert_case(tx: &mut Tx, alert: &Alert, notify: bool, now: Millis) -> R
         alert.detected_at,
         alert.merchant_id.as_deref(),
         alert.key_id.as_deref(),
-        notify,
+        change.notify,
+        change.shadow,
         &record,
         now,
     ];

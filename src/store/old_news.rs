@@ -18,7 +18,8 @@ impl Store {
         write: impl FnOnce(&OldNews) -> Mail + Send,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pools.begin().await?;
-        let sql = "UPDATE cases SET summed = TRUE WHERE NOT notify AND NOT summed RETURNING rule, starts_at";
+        let sql =
+            "UPDATE cases SET summed = TRUE WHERE NOT notify AND NOT summed AND NOT shadow RETURNING rule, starts_at";
         let rows = tx.fetch("cases", sql, values![]).await?;
         let mut old = OldNews { count: 0, oldest: Millis::MAX, newest: Millis::MIN, by_rule: BTreeMap::new() };
         for row in &rows {

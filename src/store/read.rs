@@ -22,6 +22,8 @@ pub struct AlertFilter {
     pub key_id: Option<String>,
     /// At most so many: the newest.
     pub limit: Option<i64>,
+    /// Also what rules in status `test` found.
+    pub with_shadow: bool,
 }
 
 /// A notice in the outbox, for people to look at.
@@ -83,11 +85,12 @@ impl Store {
         Ok(told)
     }
 
-    /// How many cases go on, by the word of their severity.
+    /// How many cases go on, by the word of their severity; none of rules in status `test`.
     pub async fn firing_by_severity(&self) -> Result<BTreeMap<String, i64>, StoreError> {
         let severity = if self.pools.is_postgres() { "record::json->>'severity'" } else { "record->>'severity'" };
-        let sql =
-            format!("SELECT {severity} AS severity, COUNT(*) AS n_cases FROM cases WHERE state = 'firing' GROUP BY 1");
+        let sql = format!(
+            "SELECT {severity} AS severity, COUNT(*) AS n_cases FROM cases WHERE state = 'firing' AND NOT shadow GROUP BY 1"
+        );
         let rows = self.pools.fetch("cases", &sql, values![]).await?;
         rows.iter().map(|row| Ok((row.get("severity")?, row.get("n_cases")?))).collect()
     }
@@ -106,6 +109,9 @@ impl Store {
                 values.push(Value::from(wanted));
                 sql.push_str(&format!(" AND {column} = ${}", values.len()));
             }
+        }
+        if !filter.with_shadow {
+            sql.push_str(" AND NOT shadow");
         }
         sql.push_str(" ORDER BY detected_at DESC, alert_id DESC");
         if let Some(limit) = filter.limit {

@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -24,6 +24,12 @@ const MIGRATIONS: [Migration; 2] = [
         name: "0002_fact_revisions",
         sqlite: include_str!("../../migrations/sqlite/0002_fact_revisions.sql"),
         postgres: include_str!("../../migrations/postgres/0002_fact_revisions.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "0003_shadow",
+        sqlite: include_str!("../../migrations/sqlite/0003_shadow.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_shadow.sql"),
     },
 ];
 

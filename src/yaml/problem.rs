@@ -34,7 +34,9 @@ pub struct Problem {
     /// The line, with secrets masked and what a terminal must not see taken out.
     pub line_text: Box<str>,
     /// Where in `line_text` to point (from 0), and how wide.
-    pub underline: (usize, usize),
+    pub underline: (u32, u32),
+    /// Allowed, and probably not meant.
+    pub is_warning: bool,
 }
 
 impl Problem {
@@ -48,6 +50,7 @@ impl Problem {
             hint: None,
             line_text: Box::default(),
             underline: (0, 0),
+            is_warning: false,
         }
     }
 
@@ -60,16 +63,17 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = if self.is_warning { "warning" } else { "error" };
         if self.line == 0 {
-            writeln!(f, "error: {}: {}", self.file, self.message)?;
+            writeln!(f, "{level}: {}: {}", self.file, self.message)?;
         } else {
-            writeln!(f, "error: {}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+            writeln!(f, "{level}: {}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
             let number = self.line.to_string();
             let gutter = " ".repeat(number.len());
             let (from, width) = self.underline;
             writeln!(f, "{gutter} |")?;
             writeln!(f, "{}", format!("{number} | {}", self.line_text).trim_end())?;
-            writeln!(f, "{gutter} | {}{}", " ".repeat(from), "^".repeat(width))?;
+            writeln!(f, "{gutter} | {}{}", " ".repeat(from as usize), "^".repeat(width as usize))?;
         }
         if let Some(hint) = &self.hint {
             writeln!(f, "\nhint: {hint}")?;
@@ -122,12 +126,17 @@ impl Problems {
 
     /// One more.
     pub fn add(&self, at: Position, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+        self.push(at, message.into(), None, false);
     }
 
     /// One more, with what to do.
     pub fn add_with_hint(&self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(at, message.into(), Some(hint.into()));
+        self.push(at, message.into(), Some(hint.into()), false);
+    }
+
+    /// Something that is allowed, and probably not meant.
+    pub fn warn(&self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(at, message.into(), Some(hint.into()), true);
     }
 
     /// A piece of the text as a message may quote it: `***` where it is, or stands beside, a secret.
@@ -164,15 +173,17 @@ impl Problems {
         self.lines.get(line.checked_sub(1)?)
     }
 
-    fn push(&self, at: Position, message: String, hint: Option<String>) {
+    fn push(&self, at: Position, message: String, hint: Option<String>, is_warning: bool) {
         if MAX_KEPT <= self.found.borrow().len() {
             self.dropped.set(self.dropped.get() + 1);
             return;
         }
-        let (line_text, underline) = self.excerpt(at);
+        let (line_text, (from, width)) = self.excerpt(at);
+        let underline = (u32::try_from(from).unwrap_or(0), u32::try_from(width).unwrap_or(1));
         let line_text = line_text.into_boxed_str();
         let (file, line, column) = (self.file.clone(), at.line, at.column);
-        self.found.borrow_mut().push(Problem { file, line, column, message, hint, line_text, underline });
+        let problem = Problem { file, line, column, message, hint, line_text, underline, is_warning };
+        self.found.borrow_mut().push(problem);
     }
 
     /// The line and where to underline it. Long lines are cut around the place.

@@ -292,13 +292,22 @@ impl<'a> MapReader<'a> {
         }
     }
 
-    /// Reports the fields that are missing, and those that nobody asked for.
-    pub fn finish(mut self) {
+    /// Reports the fields that are missing. What else is there was not looked at.
+    pub fn finish_missing(self) {
+        self.report_missing();
+    }
+
+    fn report_missing(&self) {
         if !self.missing.is_empty() {
             let s = if self.missing.len() == 1 { "" } else { "s" };
             let names = known_words(self.missing.iter().map(String::as_str));
             self.problems.add(self.at, format!("missing field{s} {names}"));
         }
+    }
+
+    /// Reports the fields that are missing, and those that nobody asked for.
+    pub fn finish(mut self) {
+        self.report_missing();
         self.asked.sort_unstable();
         self.asked.dedup();
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keywatch::rules::expr::schema::{FIELDS, Needs, Read};
+use keywatch::rules::expr::schema::{FIELDS, NOT_YET, Read};
 use keywatch::rules::expr::{BYTES_MAX, DEPTH_MAX, ENTRIES_MAX, FUNCTIONS, MACROS_DEPTH_MAX, NODES_MAX};
 
 const MADE: &str =
@@ -19,13 +19,13 @@ event.outcome == "denied" && event.reason in ["revoked_key", "rotated_key"]
 
 event.path.startsWith("/v1/refunds") && !(event.source_ip in lists.office)
 
-key.env == "live" && features.is_new_network && event.country in lists.banned_countries
+key.env == "live" && features.is_new_network && !(event.user_agent in lists.our_programs)
 
 at_night && features.calls_10m > 100 && features.calls_10m > features.usual_10m * 10.0
 
 event.ts - key.last_accepted > duration("30d") && event.user_agent.lower().contains("curl")
 
-has(event.origin) ? !event.origin.endsWith(".example.com") : event.status >= 500
+has(event.origin) ? !event.origin.endsWith(".example.com") : event.count >= 500
 ```
 
 ## Absent fields
@@ -92,12 +92,12 @@ pub fn conditions() -> String {
         let absent = if field.optional { "yes" } else { "" };
         let _ = writeln!(page, "| `{}` | {} | {absent} | {}{words} |", field.name, field.ty().name(), field.doc);
     }
-    let dear: Vec<String> = FIELDS
-        .iter()
-        .filter(|field| field.needs.includes(Needs::PLACE))
-        .map(|field| format!("`{}`", field.name))
-        .collect();
-    let _ = writeln!(page, "\n{} are looked up only where a rule asks for them.", dear.join(" and "));
+    let later: Vec<String> = NOT_YET.iter().map(|name| format!("`{name}`")).collect();
+    let _ = writeln!(
+        page,
+        "\nThe engine is not brought {} yet. A rule that asks for one of these is refused, as it would never fire.",
+        later.join(", ")
+    );
     page.push_str("\n## Functions\n\nA zone is a name (`\"Europe/Zurich\"`), an offset (`\"+02:00\"`) or a text field; without one it is UTC.\n\n");
     page.push_str("| function | takes and gives | meaning | example |\n| --- | --- | --- | --- |\n");
     for function in FUNCTIONS {

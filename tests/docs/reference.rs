@@ -14,8 +14,7 @@ use keywatch::time::duration_text;
 const MADE: &str =
     "<!-- Made by `KEYWATCH_WRITE=1 cargo test --test docs`: edit tests/docs/reference.rs or the code. -->\n";
 
-const RULES: &str = "\
-A rule is a YAML file in the folder that `rules.directory` names; `*.test.yml` and names that begin with a dot are left
+const RULES: &str = r#"A rule is a YAML file in the folder that `rules.directory` names; `*.test.yml` and names that begin with a dot are left
 alone. A file has one rule, or several under `rules:`. All files are one version: it is validated whole, and adopted or
 refused whole. `keywatch rules check DIR` reports every problem with file, line and column. SIGHUP proposes the folder to
 all instances; an invalid one changes nothing.
@@ -51,17 +50,106 @@ runbook:
 | `match.merchants` | no | Only these merchants. |
 | `match.except_merchants` | no | Never these merchants. |
 | `match.except_keys` | no | Never these keys. |
-| `status` | no | `stable` (default) or `off`. |
+| `condition` | `custom`, `threshold`: yes | What must be true of an event ([conditions](conditions.md)). Beside a detector it narrows what the detector sees. |
+| `severity_when` | no | A list of `condition` and `severity` (a word, or `lower`, `higher`): the first that is true changes the severity. |
+| `exceptions` | no | [What is spared](#exceptions). |
+| `group_by`, `missing` | no | For `custom` and `threshold`: what a key's events are grouped by (`network`, `address`, `method`, `path`, `user_agent`, `reason`), and whether those without it are left out (`skip`) or counted as one group (`together`). |
+| `active` | no | [The hours](#hours) in which alerts open. |
+| `for` | no | How long signs must go on, each within the quiet time of the one before, until the alert opens. At most 7 days. |
+| `keep_firing_for` | no | How long an alert stays open, at least, after its last sign, or after its detector says that it is over. At most 7 days. |
+| `status` | no | `stable` (default), `test` or `off`. In `test` everything is computed, stored and counted, and nobody is told: `alerts list --all` and `replay --all` show it. |
 | `owner`, `references` | no | For people; changes nothing. |
 
 In `title`, `description` and `runbook`, `{{gateway}}`, `{{support}}` and `{{key_page}}` stand for the words of the
 configuration's [`brand`](config.md#brand). Any other `{{…}}` is an error.
 
+## More than one file
+
+A file may have these sections instead of one rule. All files of the folder are read together, in any order.
+
+```yaml
+# rules/local/ours.yml
+defaults:            # what rules may leave out; once in a folder
+  audience: support
+  owner: operations
+lists:               # what conditions look into, as `lists.NAME`
+  office: {type: cidr, values: [203.0.113.0/24, "2001:db8::/32"]}
+  scanners: {type: string, values: [probe/1.0, pinger]}
+macros:              # names for conditions
+  is_refund: event.path.startsWith("/v1/refunds")
+rules:
+  - name: refund-from-outside
+    kind: custom
+    title: Refund from outside the office
+    description: A refund was asked for from a network that is not ours.
+    severity: high
+    condition: is_refund && event.outcome == "ok" && !(event.source_ip in lists.office)
+    params: {quiet: 1h}
+    runbook: [Ask who did it.]
+overrides:           # changes of rules in other files, so that an upgrade of the shipped ones keeps them
+  - rule: spike
+    severity: high
+    reason: We want these at once.
+    params: {min_extra: 100}
+    match: {except_merchants: [m_1042]}
+```
+
+A list has the type `cidr`, `string`, `int` or `asn`, and `values`, or a `file` beside it (`.txt`, one value a line, `#` for
+people). Text files are a part of the version like every other file. A list or macro that nobody names, and a text file
+that no list names, is a warning.
+
+An override may set `severity`, `audience`, `status`, `active` and `params`, and adds to `match.except_merchants`,
+`match.except_keys` and to the values of `exceptions`.
+
+## Exceptions
+
+The author of a rule fixes the shape: which fields, and how each is compared. Others add values, here or in `overrides`; each
+needs a reason, an owner, and a last day (UTC) or `never`. So an exception is never broader than its author allowed.
+
+```yaml
+name: mismatch-but-for-agencies
+kind: env_mismatch
+title: Key at the wrong endpoint
+description: A key was used at the endpoint of the other environment.
+severity: warning
+audience: both
+runbook: [Ask the merchant.]
+exceptions:
+  - name: known-agency
+    fields: [event.source_ip, merchant.id]
+    operators: [in, ==]
+    values:
+      - of: [[198.51.100.0/24, 192.0.2.7], m_1042]
+        reason: Their agency tests with both keys.
+        owner: support
+        expires: 2027-06-30
+```
+
+Operators are `==` (default), `in` (of an address: within a network), `startsWith`, `endsWith`, `contains`. A list in a field's
+place means any of these. `keywatch_findings_spared_total` counts what each exception spared.
+
+## Hours
+
+```yaml
+name: refund-at-night
+kind: custom
+title: Refund at night
+description: A refund was asked for while the office was closed.
+severity: warning
+audience: support
+condition: event.path.startsWith("/v1/refunds")
+active: {zone: Europe/Zurich, days: [mon-fri], hours: ["20:00-06:00"]}
+runbook: [Ask who did it.]
+```
+
+`zone` is a name of the IANA database and must be given; `days` and `hours` are all where they are left out. A span over midnight
+belongs to the day on which it began. Event time counts. `keywatch rules check` prints the next three times.
+
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
 
 `keywatch replay --set RULE.PARAM=VALUE` changes a parameter for one replay.
-";
+"#;
 
 /// `docs/reference/rules.md`
 pub fn rules() -> String {

@@ -35,6 +35,7 @@ pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_stat
     std::fs::write(&events, text(lines)).unwrap();
     std::fs::write(&facts, text(&made.facts)).unwrap();
     let plan = Replay {
+        with_shadow: false,
         events,
         key_events: Some(facts),
         partitions,

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use keywatch::engine::baseline::rates::Rates;
+use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
 use keywatch::engine::snapshot::*;
-use keywatch::engine::subject::Subject;
+use keywatch::engine::subject::{Key, Subject};
 use proptest::prelude::*;
 
 use crate::STAGE;
@@ -42,9 +43,17 @@ fn state() -> ShardState {
 /// A subject with every field filled.
 fn rich() -> Subject {
     let all = subjects_after(STAGE.events.len());
-    all.into_iter()
+    let mut subject = all
+        .into_iter()
         .max_by_key(|s| (s.keys.iter().map(|k| k.cases.len() + k.fired.len()).sum::<usize>(), s.id.clone()))
-        .unwrap()
+        .unwrap();
+    let key = subject.keys.iter_mut().find(|key| !key.cases.is_empty()).unwrap();
+    key.cases[0].opens_at = Some(START);
+    let mut counts = [0; PARTS];
+    counts[3] = 2;
+    let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
+    key.tallies = Some(Box::new(Tallies(vec![tally])));
+    subject
 }
 
 proptest! {
@@ -108,6 +117,15 @@ fn version_1_is_read_for_ever() {
 fn version_2_is_read_for_ever() {
     assert!(decode_subject(&golden("subject.v2"), 42).is_ok());
     assert_eq!(decode_shard(&golden("shard.v2")).unwrap(), state());
+}
+
+#[test]
+fn version_3_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v3"), 42).unwrap();
+    let waits = |key: &Key| key.cases.iter().any(|case| case.opens_at == Some(START));
+    assert!(subject.keys.iter().any(waits), "a case that waits to open");
+    let tallies = subject.keys.iter().find_map(|key| key.tallies.clone()).unwrap();
+    assert_eq!((tallies.0[0].of, &*tallies.0[0].group, tallies.0[0].counts[3]), (7, "path /v1/refunds", 2));
 }
 
 #[test]

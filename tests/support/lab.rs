@@ -1,6 +1,6 @@
 //! The engine without a shell: events in a small notation, alerts out as one line each.
 //!
-//! An event is `TIME[..TIME/STEP] [MERCHANT/]KEY OUTCOME ADDRESS [ENV>ENDPOINT] [xCOUNT] [arrives=TIME] [id=ID]`, where
+//! An event is `TIME[..TIME/STEP] [MERCHANT/]KEY OUTCOME ADDRESS [ENV>ENDPOINT] [xCOUNT] [arrives=TIME] [id=ID] [/PATH]`, where
 //! the outcome is `ok`, `denied` or a reason. Times are `5d10:00`: days since the lab's start, and the clock (UTC).
 //! `fact TIME KIND KEY [env=] [created=] [replaces=] [grace=] [revoked=]` is a fact; `end TIME` lets time go on.
 
@@ -12,10 +12,13 @@ use keywatch::alert::Alert;
 use keywatch::engine::detect::{SPECS, Watch};
 use keywatch::engine::intake::{Admitted, Intake, IntakeLimits};
 use keywatch::engine::shard::{Output, Shard, World};
+use keywatch::engine::snapshot::{decode_subject, encode_subject};
 use keywatch::event::facts::{Fact, FactBook, FactKind};
 use keywatch::event::{AuthEvent, Env, Outcome, Refusal};
 use keywatch::rules::RuleSet;
-use keywatch::rules::compile::{Override, compile_with, load_directory};
+use keywatch::rules::compile::compile_with;
+use keywatch::rules::files::load_directory;
+use keywatch::rules::set::Override;
 use keywatch::time::{DAY, HOUR, MINUTE, Millis, SECOND, parse_duration};
 
 /// Midnight of the lab's day 0.
@@ -128,6 +131,8 @@ pub fn parse(text: &str) -> Script {
                 for word in &words[4..] {
                     if let Some((key, endpoint)) = word.split_once('>') {
                         (one.key_env, one.endpoint_env) = (env(key), env(endpoint));
+                    } else if word.starts_with('/') {
+                        one.path = Some((*word).to_owned().into());
                     } else if let Some(count) = word.strip_prefix('x') {
                         one.count = count.parse().unwrap();
                     } else if let Some(time) = word.strip_prefix("arrives=") {
@@ -250,20 +255,48 @@ pub fn lines<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Vec<String> {
 /// alert.
 #[track_caller]
 pub fn check_with(rule: &str, overrides: &[&str], script: &str, want: &str) -> Vec<Alert> {
-    let rules = rules(overrides);
-    let Script { facts, events, end } = parse(script);
-    let world = World { facts: &facts, rules: &rules };
+    check_in(&rules(overrides), rule, script, want)
+}
+
+/// The same under other rules. A short script runs again with the state stored and loaded between any two events.
+#[track_caller]
+pub fn check_in(rules: &RuleSet, rule: &str, script: &str, want: &str) -> Vec<Alert> {
+    let want: Vec<&str> = want.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let alerts = found_in(rules, rule, parse(script), false);
+    assert_eq!(lines(alerts.iter()), want, "{script}");
+    let again = parse(script);
+    if again.events.len() < 200 {
+        let again = found_in(rules, rule, again, true);
+        assert_eq!(again, alerts, "stored and loaded between events: {script}");
+    }
+    alerts
+}
+
+fn found_in(rules: &RuleSet, rule: &str, script: Script, restarts: bool) -> Vec<Alert> {
+    let Script { facts, events, end } = script;
+    let world = World { facts: &facts, rules };
     let mut lab = Lab::new();
     let merchants: Vec<&str> = facts.merchants_with_keys().collect();
     for merchant in merchants {
         lab.shard.foster(merchant, world);
     }
+    let all: std::collections::BTreeSet<String> = events
+        .iter()
+        .filter_map(|event| event.merchant_id.as_deref())
+        .chain(facts.merchants_with_keys())
+        .map(str::to_owned)
+        .collect();
     for event in events {
         lab.push(event, world);
+        if restarts {
+            let mut fresh = Shard::new(LATENESS, 100, lab.shard.watch());
+            for subject in all.iter().filter_map(|merchant| lab.shard.subject(merchant)) {
+                let stored = decode_subject(&encode_subject(subject), subject.current_to).unwrap();
+                fresh.insert(stored, None, world);
+            }
+            lab.shard = fresh;
+        }
     }
     lab.end(end, world);
-    let alerts: Vec<Alert> = lab.found.into_values().filter(|alert| alert.rule == rule).collect();
-    let want: Vec<&str> = want.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(lines(alerts.iter()), want, "{script}");
-    alerts
+    lab.found.into_values().filter(|alert| alert.rule == rule).collect()
 }

@@ -1,7 +1,7 @@
 //! `env_mismatch`: a test key at the live endpoint (a broken go-live), or a live key at the sandbox (a leaked secret).
 
 use crate::alert::{Kind, Severity};
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::{Env, Refusal};
 use crate::time::{DAY, HOUR, Millis};
@@ -11,6 +11,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::EnvMismatch,
     doc: "A key used at the endpoint of the other environment, accepted or refused. One alert for each direction. A live \
           key at the sandbox is at least `high`: the secret now lies in a system with weaker guards.",
+    fires: Fires::OnEvents,
     params: &[ParamSpec {
         name: "quiet",
         ty: ParamType::Duration { min: HOUR, max: 30 * DAY, default: DAY },

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::networks::Network;
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
@@ -13,6 +13,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
           used. Quiet while the key is being learned, and for keys that often show new networks.",
+    fires: Fires::OnEvents,
     params: &[
         ParamSpec {
             name: "learning",

@@ -1,7 +1,7 @@
 //! `revoked_key_use`: somebody still has a key that was revoked.
 
 use crate::alert::{Kind, Severity};
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType};
 use crate::event::Refusal;
 use crate::time::{DAY, HOUR, Millis, rfc3339};
@@ -11,6 +11,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::RevokedKeyUse,
     doc: "Use of a revoked key, by the facts or by the gateway's own refusal. `critical` where such a call was accepted: \
           the gateway does not enforce the revocation.",
+    fires: Fires::OnEvents,
     params: &[ParamSpec {
         name: "quiet",
         ty: ParamType::Duration { min: HOUR, max: 30 * DAY, default: DAY },

@@ -1,7 +1,7 @@
 //! `rotated_key_use`: an integration still sends a key that was replaced and whose grace is over.
 
 use crate::alert::{Kind, Severity};
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType};
 use crate::event::Refusal;
 use crate::time::{DAY, HOUR, Millis, rfc3339};
@@ -11,6 +11,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::RotatedKeyUse,
     doc: "Use of a key that a newer one has replaced, after its grace. The evidence names the networks and user agents \
           that still send it, since that is what the merchant must change. At least `high` where such a call was accepted.",
+    fires: Fires::OnEvents,
     params: &[ParamSpec {
         name: "quiet",
         ty: ParamType::Duration { min: HOUR, max: 30 * DAY, default: DAY },

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::rates::Window;
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::engine::subject::KeyFeatures;
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
@@ -17,6 +17,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Spike,
     doc: "Accepted calls in ten minutes or an hour beyond what the key's own hour-of-day profile and scatter make likely \
           (negative binomial). Fires as soon as the count passes the limit, before the window ends.",
+    fires: Fires::OnEvents,
     params: &[
         ParamSpec {
             name: "budget",

@@ -1,7 +1,7 @@
 //! `stale_key`: a key that nobody has used for long. Unused keys are secrets without a purpose.
 
 use crate::alert::Kind;
-use crate::engine::detect::{Detector, DetectorSpec, Sight, Sign, Still, Verdict, Weight};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType};
 use crate::time::{DAY, Millis, duration_text, rfc3339};
 
@@ -10,6 +10,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::StaleKey,
     doc: "A key without accepted use for `unused_for`, or never used since it was created. Time before our own records \
           does not count as unused. Ends when the key is used or revoked.",
+    fires: Fires::ByTime,
     params: &[ParamSpec {
         name: "unused_for",
         ty: ParamType::Duration { min: DAY, max: 3650 * DAY, default: 90 * DAY },

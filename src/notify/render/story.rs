@@ -59,6 +59,7 @@ pub fn subject(alert: &Alert) -> String {
         Kind::RevokedKeyUse => format!("revoked {key} is still being sent"),
         Kind::StaleKey => format!("{key} is not in use"),
         Kind::Spike => format!("{key}: more calls than usual"),
+        Kind::Threshold | Kind::Custom => format!("{key}: {}", lower_first(alert.summary.trim_end_matches('.'))),
     };
     cut(&capital(&fact).replace(['[', ']', '(', ')', '<', '>', '{', '}'], ""), 60)
 }
@@ -105,7 +106,10 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             row("Last call", Some(time("last_used_at").unwrap_or_else(|| "none that we have seen".to_owned())));
             row("Not used for", evidence.count("unused_days").map(|days| count(days, "day")));
         }
-        Kind::EnvMismatch => {}
+        Kind::Threshold => {
+            row("Such calls", evidence.count("observed").map(|n| in_window(number(n), &evidence)));
+        }
+        Kind::EnvMismatch | Kind::Custom => {}
     }
     if alert.kind != Kind::StaleKey {
         row("First call", time("first_at").or_else(|| Some(zone.at(alert.starts_at))));
@@ -265,6 +269,20 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
             ];
             story.did = "We blocked nothing.";
         }
+        Kind::Threshold | Kind::Custom => {
+            let what = alert.summary.trim_end_matches('.');
+            story.lead =
+                format!("{}: {}. Check that this is your doing.", capital(&format!("your {key}")), lower_first(what));
+            story.why.push("Calls such as these are worth a look.".to_owned());
+            story.why.extend(usual_networks);
+            story.nothing = "There is nothing to do if you know these calls.";
+            story.steps = &[
+                "Check whether these calls come from your own servers.",
+                "Replace the key if they do not.",
+                "Tell support what you found and give them the reference.",
+            ];
+            story.did = "We blocked nothing.";
+        }
     }
     if story.why.is_empty() {
         story.why.push("This is not usual for this key.".to_owned());
@@ -292,6 +310,7 @@ fn ended_lead(alert: &Alert, key: &str) -> String {
         Kind::RevokedKeyUse => format!("Ended: your revoked {key} is no longer sent. Nothing to do."),
         Kind::StaleKey => format!("Ended: your {key} is in use again, or revoked. Nothing to do."),
         Kind::Spike => format!("Ended: calls with your {key} are back to usual. Nothing to do."),
+        Kind::Threshold | Kind::Custom => format!("Ended: no more such calls with your {key}."),
     }
 }
 

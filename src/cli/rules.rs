@@ -1,0 +1,119 @@
+//! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::cli::{Failure, complain, say};
+use crate::engine::detect::SPECS;
+use crate::rules::RuleSet;
+use crate::rules::compile::load;
+use crate::wall;
+use crate::yaml::{Problem, render};
+
+/// How many of the next active hours are shown.
+const NEXT: usize = 3;
+
+/// What to do with rule files.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Report every problem of a folder of rules
+    Check {
+        /// The folder
+        #[arg(default_value = "rules")]
+        directory: PathBuf,
+        /// How to print
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Form,
+        /// Warnings count as problems
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+/// How to print problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// Annotations of a pull request
+    Github,
+}
+
+/// `keywatch rules …`
+pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
+    let RulesCommand::Check { directory, output, strict } = command;
+    let loaded = load(directory, SPECS, &[]);
+    let (set, problems) = match &loaded {
+        Ok(set) => (Some(set), &set.warnings),
+        Err(problems) => (None, problems),
+    };
+    let is_fine = set.is_some() && (!*strict || problems.is_empty());
+    match output {
+        Form::Json => say(&as_json(set, problems)),
+        Form::Github => problems.iter().for_each(|problem| say(&annotation(problem))),
+        Form::Text => {
+            if let Some(set) = set.filter(|_| is_fine) {
+                tell(directory, set);
+            } else {
+                return Err(Failure::No(render(problems)));
+            }
+        }
+    }
+    if is_fine { Ok(()) } else { Err(Failure::Told) }
+}
+
+fn tell(directory: &Path, set: &RuleSet) {
+    if !set.warnings.is_empty() {
+        complain(&render(&set.warnings));
+        complain("");
+    }
+    for rule in &set.rules {
+        if let Some(active) = &rule.active {
+            let next = active.next(wall::now(), NEXT);
+            let next = if next.is_empty() { "never within the next two weeks".to_owned() } else { next.join(", ") };
+            say(&format!("{}: opens alerts {next}", rule.name));
+        }
+    }
+    let warnings = match set.warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        n => format!(", {n} warnings"),
+    };
+    say(&format!("{}: fine, {} rules, version {}{warnings}", directory.display(), set.rules.len(), set.version));
+}
+
+fn as_json(set: Option<&RuleSet>, problems: &[Problem]) -> String {
+    let problems: Vec<_> = problems
+        .iter()
+        .map(|p| {
+            json!({"level": level(p), "file": p.file, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint})
+        })
+        .collect();
+    let (version, rules) = (set.map(|set| &set.version), set.map(|set| set.rules.len()));
+    json!({"valid": set.is_some(), "version": version, "rules": rules, "problems": problems}).to_string()
+}
+
+/// A problem as GitHub's workflow commands have it.
+fn annotation(problem: &Problem) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let place = match problem.line {
+        0 => String::new(),
+        line => format!(",line={line},col={}", problem.column),
+    };
+    let hint = problem.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!(
+        "::{} file={}{place}::{}",
+        level(problem),
+        property(&problem.file),
+        data(&format!("{}{hint}", problem.message))
+    )
+}
+
+fn level(problem: &Problem) -> &'static str {
+    if problem.is_warning { "warning" } else { "error" }
+}

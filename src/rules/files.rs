@@ -1,0 +1,91 @@
+//! Reads a folder of rules: the only file here that reads the disk.
+
+use std::fs;
+use std::path::Path;
+
+use super::RuleFile;
+use crate::config::load::{read_bounded, reason};
+use crate::yaml::{MAX_BYTES, Problem};
+
+/// Files in a rules directory.
+pub const MAX_FILES: usize = 1_000;
+/// Folders within folders.
+const MAX_FOLDERS: usize = 8;
+
+/// Reads every `*.yml` of a directory and its folders but for `*.test.yml`, and every `*.txt` (values of lists), ordered
+/// by name. What starts with a dot is left alone, as are the folders that Kubernetes keeps behind a mounted map.
+pub fn load_directory(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
+    let mut walk = Walk { files: Vec::new(), problems: Vec::new() };
+    walk.folder(dir, "", 0);
+    if !walk.files.iter().any(|file| file.name.ends_with(".yml")) && walk.problems.is_empty() {
+        let problem = Problem::whole(dir.display().to_string(), "there are no rule files (`*.yml`) in this directory");
+        walk.problems.push(problem);
+    }
+    walk.files.sort_by(|a, b| a.name.cmp(&b.name));
+    walk.problems.sort_by(|a, b| a.file.cmp(&b.file));
+    if walk.problems.is_empty() { Ok(walk.files) } else { Err(walk.problems) }
+}
+
+struct Walk {
+    files: Vec<RuleFile>,
+    problems: Vec<Problem>,
+}
+
+impl Walk {
+    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
+        let shown = dir.display().to_string();
+        if MAX_FOLDERS < depth {
+            self.problems.push(Problem::whole(shown, format!("folders nest deeper than {MAX_FOLDERS}")));
+            return;
+        }
+        let entries = match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let message = format!("cannot read the directory: {}", directory_reason(&error));
+                self.problems.push(Problem::whole(shown, message));
+                return;
+            }
+        };
+        for entry in entries {
+            let path = entry.path();
+            let Ok(file_name) = entry.file_name().into_string() else { continue };
+            if file_name.starts_with('.') {
+                continue;
+            }
+            let name = format!("{prefix}{file_name}");
+            if path.is_dir() {
+                self.folder(&path, &format!("{name}/"), depth + 1);
+            } else {
+                self.file(&path, name);
+            }
+            if MAX_FILES < self.files.len() {
+                self.problems.push(Problem::whole(shown, format!("more than {MAX_FILES} rule files")));
+                return;
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, name: String) {
+        let shown = path.display().to_string();
+        if name.ends_with(".yaml") {
+            let problem = Problem::whole(shown, "this file would not be read: names of rule files end in `.yml`");
+            self.problems.push(problem.with_hint("rename it, or move it elsewhere"));
+        } else if (name.ends_with(".yml") && !name.ends_with(".test.yml")) || name.ends_with(".txt") {
+            match read_bounded(path, MAX_BYTES as u64) {
+                Ok(text) => self.files.push(RuleFile { name, text }),
+                Err(error) => {
+                    let message = format!("cannot read the file: {}", reason(&error));
+                    self.problems.push(Problem::whole(shown, message));
+                }
+            }
+        }
+    }
+}
+
+fn directory_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such directory".into(),
+        std::io::ErrorKind::NotADirectory => "it is a file".into(),
+        _ => reason(error),
+    }
+}
