@@ -17,6 +17,7 @@ pub mod files;
 mod names;
 mod overrides;
 pub mod read;
+pub mod scenario;
 pub mod set;
 pub mod shipped;
 mod text;

@@ -1,4 +1,5 @@
 //! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests.
+//! `keywatch rules test` is in `test`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,8 @@ use crate::rules::RuleSet;
 use crate::rules::compile::load;
 use crate::wall;
 use crate::yaml::{Problem, render};
+
+pub mod test;
 
 /// How many of the next active hours are shown.
 const NEXT: usize = 3;
@@ -30,6 +33,8 @@ pub enum RulesCommand {
         #[arg(long)]
         strict: bool,
     },
+    /// Run the tests that stand beside the rules
+    Test(test::Args),
 }
 
 /// How to print problems.
@@ -45,7 +50,10 @@ pub enum Form {
 
 /// `keywatch rules …`
 pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
-    let RulesCommand::Check { directory, output, strict } = command;
+    let (directory, output, strict) = match command {
+        RulesCommand::Check { directory, output, strict } => (directory, output, strict),
+        RulesCommand::Test(args) => return test::test(args),
+    };
     let loaded = load(directory, SPECS, &[]);
     let (set, problems) = match &loaded {
         Ok(set) => (Some(set), &set.warnings),
@@ -86,7 +94,7 @@ fn tell(directory: &Path, set: &RuleSet) {
     say(&format!("{}: fine, {} rules, version {}{warnings}", directory.display(), set.rules.len(), set.version));
 }
 
-fn as_json(set: Option<&RuleSet>, problems: &[Problem]) -> String {
+pub(super) fn as_json(set: Option<&RuleSet>, problems: &[Problem]) -> String {
     let problems: Vec<_> = problems
         .iter()
         .map(|p| {

@@ -11,27 +11,42 @@ use crate::yaml::{MAX_BYTES, Problem};
 pub const MAX_FILES: usize = 1_000;
 /// Folders within folders.
 const MAX_FOLDERS: usize = 8;
+/// How the names of files with tests end.
+const TEST: &str = ".test.yml";
 
 /// Reads every `*.yml` of a directory and its folders but for `*.test.yml`, and every `*.txt` (values of lists), ordered
 /// by name. What starts with a dot is left alone, as are the folders that Kubernetes keeps behind a mounted map.
 pub fn load_directory(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
-    let mut walk = Walk { files: Vec::new(), problems: Vec::new() };
+    let is_rule = |name: &str| (name.ends_with(".yml") && !name.ends_with(TEST)) || name.ends_with(".txt");
+    let mut walk = Walk { is_wanted: is_rule, files: Vec::new(), problems: Vec::new() };
     walk.folder(dir, "", 0);
     if !walk.files.iter().any(|file| file.name.ends_with(".yml")) && walk.problems.is_empty() {
         let problem = Problem::whole(dir.display().to_string(), "there are no rule files (`*.yml`) in this directory");
         walk.problems.push(problem);
     }
-    walk.files.sort_by(|a, b| a.name.cmp(&b.name));
-    walk.problems.sort_by(|a, b| a.file.cmp(&b.file));
-    if walk.problems.is_empty() { Ok(walk.files) } else { Err(walk.problems) }
+    walk.finish()
+}
+
+/// Reads every `*.test.yml` of a directory and its folders, ordered by name.
+pub fn load_tests(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
+    let mut walk = Walk { is_wanted: |name| name.ends_with(TEST), files: Vec::new(), problems: Vec::new() };
+    walk.folder(dir, "", 0);
+    walk.finish()
 }
 
 struct Walk {
+    is_wanted: fn(&str) -> bool,
     files: Vec<RuleFile>,
     problems: Vec<Problem>,
 }
 
 impl Walk {
+    fn finish(mut self) -> Result<Vec<RuleFile>, Vec<Problem>> {
+        self.files.sort_by(|a, b| a.name.cmp(&b.name));
+        self.problems.sort_by(|a, b| a.file.cmp(&b.file));
+        if self.problems.is_empty() { Ok(self.files) } else { Err(self.problems) }
+    }
+
     fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
         let shown = dir.display().to_string();
         if MAX_FOLDERS < depth {
@@ -70,7 +85,7 @@ impl Walk {
         if name.ends_with(".yaml") {
             let problem = Problem::whole(shown, "this file would not be read: names of rule files end in `.yml`");
             self.problems.push(problem.with_hint("rename it, or move it elsewhere"));
-        } else if (name.ends_with(".yml") && !name.ends_with(".test.yml")) || name.ends_with(".txt") {
+        } else if (self.is_wanted)(&name) {
             match read_bounded(path, MAX_BYTES as u64) {
                 Ok(text) => self.files.push(RuleFile { name, text }),
                 Err(error) => {

@@ -1,0 +1,333 @@
+//! Judges one test: the engine's own intake and shard, one partition, and the test's clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::events::Merged;
+use super::{Expected, Test, offset_text};
+use crate::alert::Alert;
+use crate::engine::detect::{DetectorSpec, Watch};
+use crate::engine::intake::{Admitted, Intake, IntakeLimits};
+use crate::engine::shard::{Output, Shard, World};
+use crate::event::AuthEvent;
+use crate::event::facts::FactBook;
+use crate::rules::RuleSet;
+use crate::rules::compile::compile_with;
+use crate::time::{MINUTE, Millis};
+use crate::yaml::Position;
+
+/// The bounds of a service, as they are where nobody sets them; no test comes near them.
+const LIMITS: IntakeLimits = IntakeLimits { lateness: 5 * MINUTE, dedup_ids: 1_000, parked_events: 1_000 };
+const SOURCES: usize = 1_000;
+/// What an alert has where it has nothing.
+const NONE: &str = "-";
+/// Unexpected alerts that are shown of one moment.
+const SHOWN_MAX: usize = 20;
+
+/// What came of a test.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Events judged.
+    pub n_events: u64,
+    /// What is not as it was expected; none = the test passed.
+    pub failures: Vec<Failure>,
+    /// Rules of which an alert was found, among those that the test looks at.
+    pub fired: BTreeSet<String>,
+    /// Exceptions that spared something: rule and exception.
+    pub spared: BTreeSet<(String, String)>,
+}
+
+/// An expectation that does not hold.
+#[derive(Debug)]
+pub struct Failure {
+    /// Where it stands.
+    pub at: Position,
+    /// The moment.
+    pub time: Millis,
+    /// Expected and not found, as lines of a test.
+    pub missing: Vec<String>,
+    /// Found and not expected, as lines that could be pasted.
+    pub unexpected: Vec<String>,
+    /// Nearly as expected.
+    pub differing: Vec<Differing>,
+}
+
+/// An alert that is nearly as expected.
+#[derive(Debug)]
+pub struct Differing {
+    /// What was expected, as a line of a test.
+    pub expected: String,
+    /// Fields that differ: name, what was expected, what was found.
+    pub fields: Vec<(String, String, String)>,
+}
+
+/// Runs a test under the rules that its file was read with.
+pub fn run(test: &Test, rules: &RuleSet, specs: &[DetectorSpec]) -> Outcome {
+    // Whether they compile was checked when the test was read.
+    let changed = match test.set.is_empty() {
+        true => None,
+        false => compile_with(rules.files.clone(), specs, &test.set).ok(),
+    };
+    let rules = changed.as_ref().unwrap_or(rules);
+    let mut facts = FactBook::new(super::ITEMS_MAX * 2);
+    for fact in &test.facts {
+        facts.learn(fact);
+    }
+    let mut stage = Stage::new(test.starts, World { facts: &facts, rules });
+    let mut events = Merged::new(&test.generators);
+    let mut outcome = Outcome::default();
+    for expectation in &test.expect {
+        while let Some(event) = events.next(expectation.time) {
+            outcome.n_events += 1;
+            stage.judge(event);
+        }
+        stage.pass(expectation.time);
+        let is_looked_at = |alert: &&Alert| test.rules.as_ref().is_none_or(|only| only.contains(&alert.rule));
+        let mut found: Vec<&Alert> = stage.found.values().filter(is_looked_at).collect();
+        found.sort_by(|a, b| (a.starts_at, &a.rule, &a.subject).cmp(&(b.starts_at, &b.rule, &b.subject)));
+        outcome.fired.extend(found.iter().map(|alert| alert.rule.clone()));
+        let failure = compare(&expectation.alerts, &found, test.starts);
+        outcome.failures.extend(failure.map(|failure| Failure {
+            at: expectation.at,
+            time: expectation.time,
+            ..failure
+        }));
+    }
+    outcome.spared = stage.spared;
+    outcome
+}
+
+struct Stage<'a> {
+    world: World<'a>,
+    intake: Intake,
+    shard: Shard,
+    offset: i64,
+    /// By ID, as they stand.
+    found: BTreeMap<String, Alert>,
+    spared: BTreeSet<(String, String)>,
+}
+
+impl<'a> Stage<'a> {
+    /// A partition that is watched from a moment on.
+    fn new(starts: Millis, world: World<'a>) -> Self {
+        let mut shard = Shard::new(LIMITS.lateness, SOURCES, Watch::default());
+        let mut merchants: Vec<&str> = world.facts.merchants_with_keys().collect();
+        merchants.sort_unstable();
+        for merchant in merchants {
+            shard.foster(merchant, world);
+        }
+        shard.watch_from(starts, world);
+        let intake = Intake::new(LIMITS, None, Vec::new());
+        Stage { world, intake, shard, offset: 0, found: BTreeMap::new(), spared: BTreeSet::new() }
+    }
+
+    fn judge(&mut self, event: AuthEvent<'static>) {
+        let ts = event.ts;
+        let mut admitted: Vec<Admitted<'_>> = Vec::new();
+        self.intake.admit(self.offset, event, &mut admitted);
+        if self.intake.parked().len() > 0 {
+            // A test's clock is right by definition: after days of silence nobody need agree.
+            self.intake.end_of_input(self.offset, ts, &mut admitted);
+        }
+        self.offset += 1;
+        let mut out = Output::default();
+        for one in &admitted {
+            self.shard.step(one, self.world, &mut out);
+        }
+        self.take(out);
+    }
+
+    /// Lets time go on: what is due until then happens.
+    fn pass(&mut self, to: Millis) {
+        let mut out = Output::default();
+        self.shard.advance(to + LIMITS.lateness + 1, to, self.world, &mut out);
+        self.take(out);
+    }
+
+    fn take(&mut self, out: Output) {
+        for change in out.changes {
+            match self.found.get(&change.alert.alert_id) {
+                Some(known) if known.revision >= change.alert.revision => {}
+                _ => drop(self.found.insert(change.alert.alert_id.clone(), change.alert)),
+            }
+        }
+        let named = |(rule, exception, _): (std::sync::Arc<str>, std::sync::Arc<str>, u64)| {
+            (rule.to_string(), exception.to_string())
+        };
+        self.spared.extend(out.spared.into_iter().map(named));
+    }
+}
+
+/// What differs; `None` = nothing.
+fn compare(expected: &[Expected], found: &[&Alert], starts: Millis) -> Option<Failure> {
+    let wrong: Vec<Vec<Vec<usize>>> =
+        expected.iter().map(|one| found.iter().map(|alert| one.wrong(alert, starts)).collect()).collect();
+    let pairs = pair(expected.len(), found.len(), |one, alert| wrong[one][alert].is_empty());
+    let mut left: Vec<usize> = (0..expected.len()).filter(|one| !pairs.contains(&Some(*one))).collect();
+    let mut over: Vec<usize> = (0..found.len()).filter(|alert| pairs[*alert].is_none()).collect();
+    if left.is_empty() && over.is_empty() {
+        return None;
+    }
+    // Near ones: of the same rule and key where these are asked, the fewest differences first.
+    let is_near = |one: usize, alert: usize| {
+        let fields = &expected[one].0;
+        let wrong = &wrong[one][alert];
+        wrong.len() < fields.len() && wrong.iter().all(|field| !matches!(fields[*field].0.as_str(), "rule" | "key"))
+    };
+    let mut near: Vec<(usize, usize, usize)> = Vec::new();
+    for &one in &left {
+        near.extend(over.iter().filter(|a| is_near(one, **a)).map(|&alert| (wrong[one][alert].len(), one, alert)));
+    }
+    near.sort_unstable();
+    let mut differing = Vec::new();
+    for (_, one, alert) in near {
+        if !left.contains(&one) || !over.contains(&alert) {
+            continue;
+        }
+        left.retain(|other| *other != one);
+        over.retain(|other| *other != alert);
+        let fields = wrong[one][alert].iter().map(|field| {
+            let (name, want) = &expected[one].0[*field];
+            (name.clone(), want.clone(), shown(found[alert], name, starts))
+        });
+        differing.push(Differing { expected: expected[one].line(), fields: fields.collect() });
+    }
+    let missing = left.into_iter().map(|one| expected[one].line()).collect();
+    let n_over = over.len();
+    let mut unexpected: Vec<String> =
+        over.into_iter().take(SHOWN_MAX).map(|alert| line_of(found[alert], starts)).collect();
+    if SHOWN_MAX < n_over {
+        unexpected.push(format!("and {} more", n_over - SHOWN_MAX));
+    }
+    let nowhere = Position::START;
+    Some(Failure { at: nowhere, time: 0, missing, unexpected, differing })
+}
+
+/// For each alert the expectation that it answers, so that as many as can be are answered.
+fn pair(n_expected: usize, n_found: usize, fits: impl Fn(usize, usize) -> bool) -> Vec<Option<usize>> {
+    let mut pairs = vec![None; n_found];
+    for one in 0..n_expected {
+        // A way on which each alert that is taken leaves its expectation for another one.
+        let mut came_from: Vec<Option<usize>> = vec![None; n_found];
+        let mut queue = vec![one];
+        let mut free = None;
+        while let Some(asking) = queue.pop() {
+            for alert in (0..n_found).filter(|alert| fits(asking, *alert)) {
+                if came_from[alert].is_some() || free.is_some() {
+                    continue;
+                }
+                came_from[alert] = Some(asking);
+                match pairs[alert] {
+                    Some(other) => queue.push(other),
+                    None => free = Some(alert),
+                }
+            }
+        }
+        while let Some(alert) = free {
+            let asking = came_from[alert];
+            free = asking.and_then(|asking| pairs.iter().position(|pair| *pair == Some(asking)));
+            pairs[alert] = asking;
+        }
+    }
+    pairs
+}
+
+impl Expected {
+    /// The fields, by place, that are other than asked.
+    fn wrong(&self, alert: &Alert, starts: Millis) -> Vec<usize> {
+        let is_wrong = |(_, (name, want)): &(usize, &(String, String))| !agrees(alert, name, want, starts);
+        self.0.iter().enumerate().filter(is_wrong).map(|(place, _)| place).collect()
+    }
+
+    /// As a test has it.
+    pub fn line(&self) -> String {
+        let (evidence, plain): (Vec<_>, Vec<_>) = self.0.iter().partition(|(name, _)| name.starts_with("evidence."));
+        let field = |(name, value): &(String, String)| format!("{name}: {}", quoted(value));
+        let mut fields: Vec<String> = plain.into_iter().map(field).collect();
+        if !evidence.is_empty() {
+            let inner = evidence
+                .into_iter()
+                .map(|(name, value)| format!("{}: {}", quoted(name.trim_start_matches("evidence.")), quoted(value)));
+            fields.push(format!("evidence: {{{}}}", inner.collect::<Vec<_>>().join(", ")));
+        }
+        format!("{{{}}}", fields.join(", "))
+    }
+}
+
+fn agrees(alert: &Alert, name: &str, want: &str, starts: Millis) -> bool {
+    let is = shown(alert, name, starts);
+    match name {
+        "summary_contains" => is.contains(want),
+        "source" => alert.source.as_ref().is_some_and(|source| source.address == want || source.network == want),
+        // A number is the same however it is written.
+        name if name.starts_with("evidence.") => {
+            is == want || matches!((is.parse::<f64>(), want.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => is == want,
+    }
+}
+
+/// A field of an alert as tests write it; [`NONE`] where it has none.
+fn shown(alert: &Alert, name: &str, starts: Millis) -> String {
+    let none = || NONE.to_owned();
+    match name {
+        "rule" => alert.rule.clone(),
+        "kind" => alert.kind.as_str().to_owned(),
+        "key" => alert.key_id.clone().unwrap_or_else(none),
+        "merchant" => alert.merchant_id.clone().unwrap_or_else(none),
+        "severity" => alert.severity.as_str().to_owned(),
+        "audience" => alert.audience.as_str().to_owned(),
+        "state" => alert.state.as_str().to_owned(),
+        "part" => part_of(alert).unwrap_or_else(none),
+        "source" => alert.source.as_ref().map_or_else(none, |source| source.network.clone()),
+        "starts" => offset_text(starts, alert.starts_at),
+        "ends" => alert.ends_at.map_or_else(none, |at| offset_text(starts, at)),
+        "summary_contains" => alert.summary.clone(),
+        name => match name.strip_prefix("evidence.").and_then(|name| alert.evidence.get(name)) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => none(),
+        },
+    }
+}
+
+/// Which part of the key an alert is about.
+fn part_of(alert: &Alert) -> Option<String> {
+    let rest = alert.subject.strip_prefix("key ")?.strip_prefix(alert.key_id.as_deref()?)?;
+    Some(rest.trim_start().to_owned()).filter(|part| !part.is_empty())
+}
+
+/// An alert as a test could expect it.
+fn line_of(alert: &Alert, starts: Millis) -> String {
+    let mut fields = Vec::new();
+    for name in ["rule", "key", "merchant", "severity", "audience", "state", "part", "starts", "ends"] {
+        let is = shown(alert, name, starts);
+        if is != NONE {
+            fields.push((name.to_owned(), is));
+        }
+    }
+    Expected(fields).line()
+}
+
+/// A text within a line of YAML, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./ -".contains(c);
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
+    match begins && !text.ends_with(' ') && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => serde_json::Value::from(text).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pair;
+
+    #[test]
+    fn as_many_as_can_be_are_paired() {
+        // The first asks less than the second: it must make way.
+        assert_eq!(pair(2, 2, |one, alert| one == 0 || alert == 0), [Some(1), Some(0)]);
+        assert_eq!(pair(3, 3, |one, alert| one + alert != 3), [Some(1), Some(0), Some(2)]);
+        assert_eq!(pair(2, 1, |_, _| true), [Some(0)]);
+        assert_eq!(pair(0, 1, |_, _| true), [None]);
+    }
+}
