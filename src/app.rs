@@ -198,7 +198,8 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         health.facts_read();
     }
 
-    // Events.
+    // Events. The source answers until it says otherwise.
+    metrics.source_up.set(1);
     let parts = |role| Parts {
         role,
         store: store.clone(),

@@ -84,14 +84,7 @@ pub(super) fn fire_one(
                     merchant_facts: merchant_id.and_then(|id| world.facts.merchant(id)),
                     ..Scope::of(&moment)
                 };
-                if rule.condition.as_ref().is_some_and(|condition| !condition.matches(&scope)) {
-                    continue;
-                }
-                if let Some(exception) = rule.exception_for(&scope) {
-                    out.spare(&rule.name, &exception.name);
-                    continue;
-                }
-                let severity = rule.severity_of(sign.severity.apply(rule.severity), &scope);
+                let Some(severity) = weigh(rule, &sign, &scope, out) else { continue };
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(key.features.hint.as_deref());
                 let about = About { merchant_id, key_id: &key.features.key_id, key_hint: hint };
                 let mut case = OpenCase::open(rule, about, &sign, severity, None, now);
@@ -113,6 +106,18 @@ pub(super) fn fire_one(
         }
     }
     (false, 0)
+}
+
+/// The severity of a sign by the rule's own words; `None` where its condition is not true, or an exception spares it.
+fn weigh(rule: &Rule, sign: &Sign, scope: &Scope<'_>, out: &mut Output) -> Option<Severity> {
+    if rule.condition.as_ref().is_some_and(|condition| !condition.matches(scope)) {
+        return None;
+    }
+    if let Some(exception) = rule.exception_for(scope) {
+        out.spare(&rule.name, &exception.name);
+        return None;
+    }
+    Some(rule.severity_of(sign.severity.apply(rule.severity), scope))
 }
 
 /// What a judged event means for the shard.
@@ -222,16 +227,7 @@ pub(super) fn judge(
                     continue;
                 }
                 let scope = Scope { key: Some(&*features), ..around };
-                if rule.counting.is_none() {
-                    if rule.condition.as_ref().is_some_and(|condition| !condition.matches(&scope)) {
-                        continue;
-                    }
-                    if let Some(exception) = rule.exception_for(&scope) {
-                        out.spare(&rule.name, &exception.name);
-                        continue;
-                    }
-                }
-                let severity = rule.severity_of(sign.severity.apply(rule.severity), &scope);
+                let Some(severity) = weigh(rule, &sign, &scope, out) else { continue };
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
                 let about = About { merchant_id, key_id: &features.key_id, key_hint: hint };
                 judged.take_sign(cases, rule, about, &sign, severity, event, *now, out);

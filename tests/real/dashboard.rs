@@ -143,6 +143,9 @@ fn every_query_of_the_dashboard_has_an_answer() {
     }
     say(&table);
     assert!(bad.is_empty(), "{} queries have no answer:\n{}", bad.len(), bad.join("\n"));
+    for up in ["min(keywatch_store_up)", "min(keywatch_source_up)"] {
+        assert_eq!(answer(up).unwrap().1, "1", "{up}: the first row is not green");
+    }
     let opened = answer("sum(keywatch_case_changes_total{change=\"opened\"})").unwrap();
     let risen = answer("sum(increase(keywatch_case_changes_total{change=\"opened\"}[2m]))").unwrap();
     assert!(risen.1.parse::<f64>().unwrap() > 0.0, "alerts opened ({}), and Prometheus saw no rise", opened.1);
