@@ -358,6 +358,11 @@ impl Context<'_> {
             let message = format!("a rule of kind `{kind}` has groups of its own");
             problems.add_with_hint(draft.group_at, message, "`group_by` is for `custom` and `threshold`");
         }
+        if spec.fires == Fires::ByTime && draft.active.is_some() {
+            let message =
+                format!("a rule of kind `{kind}` fires once, by time: outside `active` hours its alert would be lost");
+            problems.add_with_hint(draft.name_at, message, "leave `active` out");
+        }
         if spec.fires == Fires::ByTime && draft.opens_after > 0 {
             let message = format!("a rule of kind `{kind}` fires by time: `for` has no effect");
             problems.add_with_hint(draft.name_at, message, "its own parameters say how long it waits");

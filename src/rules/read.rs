@@ -7,7 +7,7 @@ use super::set::nearest;
 use super::text::{MAX_NAME, Written, is_kebab_case, kebab_case, one_line};
 use super::{Grouping, Matcher, Status};
 use crate::alert::{Audience, Severity};
-use crate::engine::detect::DetectorSpec;
+use crate::engine::detect::{DetectorSpec, Fires};
 use crate::engine::params::{ParamType, ParamValue, Params};
 use crate::event::Env;
 use crate::time::{DAY, Millis};
@@ -208,7 +208,8 @@ fn read_rule<'s>(
     let exceptions = read_exceptions(file, &mut map);
     let active = match map.optional_map("active") {
         Some(active) => read_active(active),
-        None => defaults.active.clone(),
+        // What fires by time fires once: at a closed hour it would be lost for good.
+        None => defaults.active.clone().filter(|_| spec.is_none_or(|spec| spec.fires != Fires::ByTime)),
     };
     let group_by = read_grouping(&mut map);
     let missing_together = map.word("missing", &[("together", true), ("skip", false)]);

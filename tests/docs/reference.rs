@@ -144,7 +144,7 @@ runbook: [Ask who did it.]
 ```
 
 `zone` is a name of the IANA database and must be given; `days` and `hours` are all where they are left out. A span over midnight
-belongs to the day on which it began. Event time counts. `keywatch rules check` prints the next three times.
+belongs to the day on which it began. Event time counts. `stale_key` fires once, by time, and so has no hours: those of `defaults` leave it alone. `keywatch rules check` prints the next three times.
 
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
