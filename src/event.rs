@@ -40,6 +40,38 @@ impl Env {
     }
 }
 
+/// A country: two upper-case letters (ISO 3166-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// The country of a code; none where it is no code.
+    pub fn new(code: &str) -> Option<Country> {
+        let letters: [u8; 2] = code.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Country(letters))
+    }
+
+    /// Its code.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = &'static str;
+
+    fn try_from(code: String) -> Result<Self, Self::Error> {
+        Country::new(&code).ok_or("two upper-case letters were expected")
+    }
+}
+
+impl From<Country> for String {
+    fn from(country: Country) -> String {
+        country.as_str().to_owned()
+    }
+}
+
 /// The gateway's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,6 +176,18 @@ pub struct AuthEvent<'a> {
     pub reason: Option<Refusal>,
     /// How many identical requests the line stands for, 1 to 1,000,000.
     pub count: u32,
+    /// HTTP status.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// How long the gateway took, in milliseconds.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// Where the address is, by the GeoIP databases. No message has it: whoever reads the message looks it up.
+    #[serde(default)]
+    pub country: Option<Country>,
+    /// Number of the address's provider, by the GeoIP databases.
+    #[serde(default)]
+    pub asn: Option<u32>,
 }
 
 impl<'a> AuthEvent<'a> {
@@ -167,6 +211,10 @@ impl<'a> AuthEvent<'a> {
             outcome: Outcome::Denied,
             reason: None,
             count: 1,
+            status: None,
+            latency_ms: None,
+            country: None,
+            asn: None,
         }
     }
 }
@@ -195,6 +243,10 @@ impl AuthEvent<'_> {
             outcome: self.outcome,
             reason: self.reason,
             count: self.count,
+            status: self.status,
+            latency_ms: self.latency_ms,
+            country: self.country,
+            asn: self.asn,
         }
     }
 }

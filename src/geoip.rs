@@ -1,11 +1,12 @@
 //! What MMDB databases say of an address: country, provider, and whether it hides who calls.
 //!
-//! Alerts are enriched with it, nothing is detected by it: a known network stays known whatever an update says. Files are
-//! read into memory and checked whole. A mapped file that somebody cuts short would end the process.
+//! Events and alerts are enriched with it, and conditions may ask for it; a known network stays known whatever an update
+//! says. Files are read into memory and checked whole. A mapped file that somebody cuts short would end the process.
 
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use maxminddb::Reader;
@@ -14,6 +15,8 @@ use serde_json::Value as Json;
 use crate::alert::{Alert, Source};
 use crate::config::load::reason;
 use crate::time::{Millis, SECOND};
+
+pub mod memo;
 
 /// The largest database that is read, in bytes.
 pub const BYTES_MAX: u64 = 1 << 30;
@@ -74,9 +77,17 @@ struct Seen {
 }
 
 /// Databases in the order in which they are asked.
-#[derive(Default)]
 pub struct GeoIp {
     databases: RwLock<Vec<Database>>,
+    is_empty: bool,
+    /// Raised when a database is replaced.
+    edition: AtomicU64,
+}
+
+impl Default for GeoIp {
+    fn default() -> Self {
+        GeoIp { databases: RwLock::default(), is_empty: true, edition: AtomicU64::new(1) }
+    }
 }
 
 impl std::fmt::Debug for GeoIp {
@@ -89,7 +100,18 @@ impl GeoIp {
     /// Reads these files. The error names the one that is wrong, and why.
     pub fn open(paths: &[PathBuf]) -> Result<GeoIp, String> {
         let databases = paths.iter().map(|path| read(path).map_err(|what| format!("{}: {what}", path.display())));
-        Ok(GeoIp { databases: RwLock::new(databases.collect::<Result<_, _>>()?) })
+        let databases: Vec<Database> = databases.collect::<Result<_, _>>()?;
+        Ok(GeoIp { is_empty: databases.is_empty(), databases: RwLock::new(databases), edition: AtomicU64::new(1) })
+    }
+
+    /// Whether there is no database.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Another number after a database was replaced.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
     }
 
     /// The databases in use.
@@ -127,6 +149,7 @@ impl GeoIp {
                 Ok(new) => {
                     changes.push(Change::Reloaded(new.described.clone()));
                     *database = new;
+                    self.edition.fetch_add(1, Ordering::Release);
                 }
                 Err(what) => {
                     database.seen = now;
@@ -139,7 +162,7 @@ impl GeoIp {
 
     /// Says of the alert's networks where they are, as looked up now.
     pub fn enrich(&self, alert: &mut Alert) {
-        if self.read().is_empty() {
+        if self.is_empty {
             return;
         }
         if let Some(source) = &mut alert.source

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,7 @@ use crate::time::{Millis, SECOND};
 use crate::wall;
 
 pub mod checkpoint;
+mod decode;
 pub mod facts;
 pub mod history;
 pub mod judge;
@@ -33,13 +35,15 @@ pub mod partition;
 pub mod takeover;
 
 use crate::geoip::GeoIp;
+use crate::geoip::memo::PlaceMemo;
+use decode::{Said, decode_ahead};
 use history::History;
 use partition::Partition;
 
 /// Everything that can happen to the pipeline.
 #[derive(Debug)]
 enum Turn {
-    Source(SourceEvent),
+    Source(Said),
     SourceGone,
     FactsChanged(Vec<String>),
     Rules(Arc<RuleSet>),
@@ -136,9 +140,11 @@ impl Pipeline {
     /// Runs until the source ends, which is an error unless the process is stopping. Ends with a last checkpoint.
     pub async fn run(
         mut self,
-        mut source: mpsc::Receiver<SourceEvent>,
+        source: mpsc::Receiver<SourceEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> anyhow::Result<()> {
+        let mut source = decode_ahead(source, self.parts.decoder.clone(), PlaceMemo::new(self.parts.geoip.clone()))
+            .context("start a thread")?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut control_open = true;
@@ -166,11 +172,11 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn on_source(&mut self, event: SourceEvent) -> anyhow::Result<()> {
-        match event {
+    async fn on_source(&mut self, said: Said) -> anyhow::Result<()> {
+        match said {
             SourceEvent::Assigned(assignment) => self.take_over(assignment).await,
             SourceEvent::Revoked(revocation) => self.let_go(revocation).await,
-            SourceEvent::Batch(batch) => self.on_batch(&batch).await,
+            SourceEvent::Batch(batch) => self.on_batch(batch).await,
             SourceEvent::End { topic, partition, next_offset } => {
                 if let Some(p) = self.partitions.get_mut(&(topic, partition)) {
                     p.reached_end(next_offset, wall::now(), wall::instant());

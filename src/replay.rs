@@ -16,6 +16,7 @@ use crate::event::RejectReason;
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
 use crate::geoip::GeoIp;
+use crate::geoip::memo::PlaceMemo;
 use crate::metrics::Metrics;
 use crate::notify::mail::Transport;
 use crate::pipeline::checkpoint::stored_rows;
@@ -80,6 +81,7 @@ struct Run {
     facts: SharedFacts,
     rules: Arc<RuleSet>,
     intake: Intake,
+    places: PlaceMemo,
     shards: Vec<(ShardId, i64, Shard)>,
     /// The earliest timer of all shards: none is looked at before.
     next_timer: Millis,
@@ -173,6 +175,7 @@ impl Run {
         }
         let mut run = Run {
             intake: Intake::new(intake_limits, None, Vec::new()),
+            places: PlaceMemo::new(plan.geoip.clone()),
             plan,
             store,
             facts,
@@ -197,7 +200,10 @@ impl Run {
         let mut admitted = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
             decoder.decode_each(batch.payload(message), |decoded| match decoded {
-                Ok(event) => self.intake.admit(message.offset, event, &mut admitted),
+                Ok(mut event) => {
+                    self.places.fill_in(&mut event);
+                    self.intake.admit(message.offset, event, &mut admitted);
+                }
                 Err(problem) => {
                     if let Some(at) = RejectReason::ALL.iter().position(|reason| *reason == problem.reason) {
                         rejected[at] += 1;

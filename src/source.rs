@@ -9,13 +9,13 @@ pub mod kafka;
 
 /// Everything that a source can say. The pipeline handles them one after the other, in order.
 #[derive(Debug)]
-pub enum SourceEvent {
+pub enum SourceEvent<B = Batch> {
     /// Partitions were given to this instance. The source waits for the answer before it reads from them.
     Assigned(Assignment),
     /// Partitions are about to go, or are gone. The source waits for the answer before it lets go of them.
     Revoked(Revocation),
     /// Messages of one partition, in order.
-    Batch(Batch),
+    Batch(B),
     /// The partition has been read to its end for now; `next_offset` is what would come next.
     End {
         /// Topic.
@@ -43,6 +43,22 @@ pub enum SourceEvent {
     Recovered,
     /// The source has given up: one clear sentence with what to do.
     Failed(String),
+}
+
+impl<B> SourceEvent<B> {
+    /// The same with its batch made into something else.
+    pub fn map_batch<C>(self, make: impl FnOnce(B) -> C) -> SourceEvent<C> {
+        match self {
+            SourceEvent::Batch(batch) => SourceEvent::Batch(make(batch)),
+            SourceEvent::Assigned(assignment) => SourceEvent::Assigned(assignment),
+            SourceEvent::Revoked(revocation) => SourceEvent::Revoked(revocation),
+            SourceEvent::End { topic, partition, next_offset } => SourceEvent::End { topic, partition, next_offset },
+            SourceEvent::Gap { topic, partition, from, to } => SourceEvent::Gap { topic, partition, from, to },
+            SourceEvent::Trouble(what) => SourceEvent::Trouble(what),
+            SourceEvent::Recovered => SourceEvent::Recovered,
+            SourceEvent::Failed(what) => SourceEvent::Failed(what),
+        }
+    }
 }
 
 /// Everything that the source of facts can say.

@@ -65,6 +65,10 @@ fn the_contracts_event_is_read_whole_and_borrowed() {
         outcome: Outcome::Ok,
         reason: None,
         count: 1,
+        status: Some(201),
+        latency_ms: Some(84.5),
+        country: None,
+        asn: None,
     };
     assert_eq!(got, want);
     let texts = [got.event_id, got.key_id, got.key_hint, got.merchant_id, got.method, got.path, got.user_agent];
@@ -118,6 +122,14 @@ fn each_field_keeps_its_rules() {
             json!("203.0.113.9:443"),
             "wrong_type: field `source_ip`: expected an IP address, found another string",
         ),
+        ("status", json!(201), "201"),
+        ("status", json!(null), "null"),
+        ("status", json!(-1), "null"),
+        ("status", json!("201"), "wrong_type: field `status`: expected a number, found a string"),
+        ("latency_ms", json!(84.5), "84.5"),
+        ("latency_ms", json!(-1.0), "null"),
+        ("latency_ms", json!(true), "wrong_type: field `latency_ms`: expected a number, found a boolean"),
+        ("country", json!("CH"), "null"),
         ("count", json!(1_000_000), "1000000"),
         ("count", json!(null), "1"),
         ("count", json!(0), "wrong_type: field `count`: expected an integer from 1 to 1,000,000, found another number"),

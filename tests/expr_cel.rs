@@ -16,25 +16,7 @@ fn is_to_write() -> bool {
 }
 
 fn event() -> AuthEvent<'static> {
-    AuthEvent {
-        event_id: None,
-        ts: 0,
-        key_id: None,
-        key_fingerprint: None,
-        key_hint: None,
-        key_env: None,
-        merchant_id: None,
-        endpoint_env: None,
-        method: None,
-        path: None,
-        source_ip: None,
-        user_agent: None,
-        origin: None,
-        referer: None,
-        outcome: Outcome::Ok,
-        reason: None,
-        count: 1,
-    }
+    AuthEvent { key_id: None, outcome: Outcome::Ok, ..AuthEvent::at(0, "", None) }
 }
 
 /// What came of a case.

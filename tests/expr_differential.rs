@@ -1,6 +1,7 @@
 //! Conditions against the evaluator of the `cel` crate: what is generated, where nothing is absent, has the same answer.
 
 use cel::{Context, Program};
+use keywatch::event::facts::MerchantFacts;
 use keywatch::event::{AuthEvent, Outcome, Refusal};
 use keywatch::rules::expr::{Compiler, Scope};
 use proptest::prelude::*;
@@ -48,31 +49,20 @@ fn facts() -> impl Strategy<Value = Facts> {
 
 fn ours(text: &str, facts: &Facts) -> Option<bool> {
     let event = AuthEvent {
-        event_id: None,
-        ts: facts.ts,
         key_id: None,
-        key_fingerprint: None,
-        key_hint: None,
-        key_env: None,
-        merchant_id: None,
-        endpoint_env: None,
         method: Some(facts.method.into()),
         path: Some(facts.path.into()),
-        source_ip: None,
         user_agent: Some(facts.user_agent.as_str().into()),
-        origin: None,
-        referer: None,
         outcome: facts.outcome,
         reason: Some(facts.reason),
         count: facts.count,
-    };
-    let scope = Scope {
         status: Some(facts.status),
         asn: Some(facts.asn),
         latency_ms: Some(facts.latency_ms),
-        merchant_tags: &facts.tags,
-        ..Scope::of(&event)
+        ..AuthEvent::at(facts.ts, "", None)
     };
+    let merchant = MerchantFacts { tags: Some(facts.tags.clone()), ..MerchantFacts::default() };
+    let scope = Scope { merchant_facts: Some(&merchant), ..Scope::of(&event) };
     let condition = Compiler::new().lenient().compile(text).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
     let value = condition.value(&scope);
     assert!(value != Some(true) || condition.prefilter().may_match(&scope), "{text}");

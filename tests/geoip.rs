@@ -4,8 +4,11 @@ use std::io::Write;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use keywatch::alert::Alert;
+use keywatch::event::AuthEvent;
+use keywatch::geoip::memo::PlaceMemo;
 use keywatch::geoip::{Change, GeoIp, Place};
 use keywatch::simulate::mmdb::{Entry, Value, write};
 use keywatch::simulate::{Incidents, Plan, asn_database, country_database, simulate};
@@ -124,6 +127,28 @@ fn a_replaced_file_is_taken_up_and_a_damaged_one_is_not() {
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[100..]).unwrap();
     assert!(matches!(&geoip.reload_replaced()[..], [Change::Reloaded(_)]));
     assert_eq!(seen(), "IT");
+}
+
+#[test]
+fn events_are_told_where_they_came_from_and_a_new_database_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let country = |code| database("GeoLite2-Country", map(&[("country", map(&[("iso_code", text(code))]))]));
+    let asn = database("GeoLite2-ASN", map(&[("autonomous_system_number", Value::Uint32(64500))]));
+    let geoip = Arc::new(opened(folder.path(), &[country("DE"), asn]));
+    let mut memo = PlaceMemo::new(geoip.clone());
+    let mut ask = |address: &str| {
+        let mut event = AuthEvent { source_ip: address.parse().ok(), ..AuthEvent::at(0, "k", None) };
+        memo.fill_in(&mut event);
+        (event.country.map(String::from), event.asn)
+    };
+    assert_eq!(ask("192.0.2.7"), (Some("DE".into()), Some(64500)));
+    assert_eq!(ask("198.51.100.7"), (None, None), "what no file knows is absent");
+    assert_eq!(ask(""), (None, None));
+    let path = folder.path().join("0.mmdb");
+    std::fs::write(folder.path().join("new"), country("CH")).unwrap();
+    std::fs::rename(folder.path().join("new"), path).unwrap();
+    assert_eq!(geoip.reload_replaced().len(), 1);
+    assert_eq!(ask("192.0.2.7"), (Some("CH".into()), Some(64500)));
 }
 
 #[test]

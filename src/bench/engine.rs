@@ -183,6 +183,7 @@ fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &
             events.extend(places.iter().filter_map(|at| decoder.decode_auth(&bytes[at.clone()], None).ok()));
             let t1 = wall::instant();
             let mut admitted = Vec::with_capacity(events.len());
+            bench.intake.warm(events.iter().filter_map(|event| event.event_id.as_deref()));
             for event in events {
                 bench.intake.admit(bench.offset, event, &mut admitted);
                 bench.offset += 1;

@@ -119,23 +119,15 @@ fn address(key: usize, which: u64) -> Ipv4Addr {
 /// `count` accepted calls as the engine sees them.
 pub fn event(names: &Names, key: usize, which: u64, ts: Millis, count: u32) -> AuthEvent<'_> {
     AuthEvent {
-        event_id: None,
-        ts,
         key_id: Some(names.key_id.as_str().into()),
-        key_fingerprint: None,
         key_hint: Some(names.hint.as_str().into()),
         key_env: Some(Env::Live),
         merchant_id: Some(names.merchant_id.as_str().into()),
         endpoint_env: Some(Env::Live),
-        method: None,
-        path: None,
         source_ip: Some(IpAddr::V4(address(key, which % NETWORKS))),
-        user_agent: None,
-        origin: None,
-        referer: None,
         outcome: Outcome::Ok,
-        reason: None,
         count,
+        ..AuthEvent::at(ts, "", None)
     }
 }
 

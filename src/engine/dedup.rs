@@ -1,5 +1,7 @@
 //! Duplicates: the last event IDs of a partition, remembered in a bounded ring.
 
+use std::hint::black_box;
+
 use hashbrown::HashTable;
 
 use crate::engine::hash;
@@ -17,6 +19,22 @@ impl Dedup {
     /// Remembers at most `cap` IDs.
     pub fn new(cap: usize) -> Self {
         Dedup { ring: Vec::new(), next: 0, known: HashTable::new(), cap: cap.max(1) }
+    }
+
+    /// Touches what noting these IDs will read. One after the other each would wait for memory twice; side by side they
+    /// hardly wait. Nothing is noted.
+    pub fn warm<'e>(&self, event_ids: impl Iterator<Item = &'e str>) {
+        let mut found = 0;
+        for (n, id) in event_ids.enumerate() {
+            let hash = hash::of_text(id);
+            found += u32::from(self.known.find(hash, |h| *h == hash).is_some());
+            if let Some(&gone) = self.ring.get((self.next + n) % self.cap)
+                && self.ring.len() == self.cap
+            {
+                found += u32::from(self.known.find(gone, |h| *h == gone).is_some());
+            }
+        }
+        black_box(found);
     }
 
     /// Notes an ID. True where it had been seen.

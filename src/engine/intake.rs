@@ -109,6 +109,11 @@ impl Intake {
         self.dedup.seen(event_id);
     }
 
+    /// Reads ahead for these event IDs, which are about to be taken in.
+    pub fn warm<'e>(&self, event_ids: impl Iterator<Item = &'e str>) {
+        self.dedup.warm(event_ids);
+    }
+
     /// Takes one event in. What is to be judged now is added to `out`, in order.
     pub fn admit<'a>(&mut self, offset: i64, event: AuthEvent<'a>, out: &mut Vec<Admitted<'a>>) {
         if let Some(id) = &event.event_id

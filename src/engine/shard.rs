@@ -124,6 +124,10 @@ struct Indexed {
     tag: u32,
 }
 
+/// Where a subject most likely is. It may be wrong, and is checked where it is used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place(pub(super) Option<u32>);
+
 /// The subjects of one partition.
 #[derive(Debug)]
 pub struct Shard {
@@ -228,8 +232,8 @@ impl Shard {
     }
 
     /// Notes that a subject is needed in this turn. False where it is not in memory.
-    pub fn touch(&mut self, subject_id: &str) -> bool {
-        let Some(at) = self.find(subject_id) else { return false };
+    pub fn touch(&mut self, subject_id: &str, place: Place) -> bool {
+        let Some(at) = self.find_at(place, subject_id) else { return false };
         let turn = self.turn;
         self.slot_mut(at).touched = turn;
         true
@@ -331,9 +335,12 @@ impl Shard {
             (None, Some(fingerprint)) => facts.key_of_fingerprint(fingerprint).unwrap_or(fingerprint),
             (None, None) => return None,
         };
+        // What the event says itself needs no look at the facts.
+        if let Some(merchant) = event.merchant_id.as_deref() {
+            return Some((merchant.into(), key_id));
+        }
         let known = facts.key(key_id);
-        let merchant = event.merchant_id.as_deref().or_else(|| known.and_then(|f| f.merchant_id.as_deref()));
-        match merchant {
+        match known.and_then(|f| f.merchant_id.as_deref()) {
             Some(merchant) => Some((merchant.into(), key_id)),
             None if known.is_some() || event.outcome == Outcome::Ok => Some((format!("~{key_id}").into(), key_id)),
             None => None,
@@ -342,16 +349,36 @@ impl Shard {
 
     /// Judges events in order, reading ahead. Their subjects must be in memory, or new.
     pub fn step_all(&mut self, admitted: &[Admitted<'_>], world: World<'_>, out: &mut Output) {
-        for block in admitted.chunks(warm::AHEAD) {
-            warm::warm(self, block, world);
-            for a in block {
-                self.step(a, world, out);
+        let places = self.places(admitted, world.facts);
+        self.step_at(admitted, &places, world, out);
+    }
+
+    /// The same where it is known where their subjects most likely are.
+    pub fn step_at(&mut self, admitted: &[Admitted<'_>], places: &[Place], world: World<'_>, out: &mut Output) {
+        for (block, places) in admitted.chunks(warm::AHEAD).zip(places.chunks(warm::AHEAD)) {
+            warm::warm(self, block, places, world);
+            for (a, place) in block.iter().zip(places) {
+                self.step_one(a, *place, world, out);
             }
         }
     }
 
+    /// Where the subjects of these events most likely are, by the index alone: side by side, the looks at it cost little.
+    pub fn places(&self, admitted: &[Admitted<'_>], facts: &FactBook) -> Vec<Place> {
+        let near = |a: &Admitted<'_>| {
+            let (subject_id, _) = Self::subject_id(&a.event, facts)?;
+            let hash = of_text(&subject_id);
+            self.index.find(hash, |entry| entry.tag == hash as u32).map(|entry| entry.at)
+        };
+        admitted.iter().map(|a| Place(near(a))).collect()
+    }
+
     /// Judges one event. Its subject must be in memory, or new.
     pub fn step(&mut self, admitted: &Admitted<'_>, world: World<'_>, out: &mut Output) {
+        self.step_one(admitted, Place::default(), world, out);
+    }
+
+    fn step_one(&mut self, admitted: &Admitted<'_>, place: Place, world: World<'_>, out: &mut Output) {
         self.watch_from(admitted.now, world);
         self.advance(admitted.now, admitted.now, world, out);
         let event = &admitted.event;
@@ -359,7 +386,7 @@ impl Shard {
             self.note_source(event);
             return;
         };
-        let at = match self.find(&subject_id) {
+        let at = match self.find_at(place, &subject_id) {
             Some(at) => at,
             None => {
                 let at = self.add(Subject::new(&subject_id));
@@ -451,10 +478,12 @@ impl Shard {
         self.index.find(hash, is_it).map(|entry| entry.at)
     }
 
-    /// Where a subject most likely is, by the index alone.
-    pub(super) fn near(&self, subject_id: &str) -> Option<u32> {
-        let hash = of_text(subject_id);
-        self.index.find(hash, |entry| entry.tag == hash as u32).map(|entry| entry.at)
+    /// As [`Self::find`], with a first look where it most likely is.
+    fn find_at(&self, place: Place, subject_id: &str) -> Option<u32> {
+        match place.0 {
+            Some(at) if self.subject_at(at).is_some_and(|subject| *subject.id == *subject_id) => Some(at),
+            _ => self.find(subject_id),
+        }
     }
 
     pub(super) fn subject_at(&self, at: u32) -> Option<&Subject> {

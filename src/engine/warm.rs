@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use crate::engine::intake::Admitted;
-use crate::engine::shard::{Shard, World};
+use crate::engine::shard::{Place, Shard, World};
 use crate::engine::subject::{Key, Subject};
 
 /// Events that are read ahead together. More would push one another out of the nearest cache.
@@ -16,32 +16,23 @@ pub(super) const AHEAD: usize = 64;
 /// Keys of a merchant whose IDs are read ahead: the search among more of them waits for memory anyway.
 const KEYS: usize = 4;
 
-/// Touches what judging these events will read. Only the first [`AHEAD`] are looked at.
-pub(super) fn warm(shard: &Shard, admitted: &[Admitted<'_>], world: World<'_>) {
-    let mut places = [None; AHEAD];
+/// Touches what judging these events will read, their subjects being at `places`. Only the first [`AHEAD`] are looked at.
+pub(super) fn warm(shard: &Shard, admitted: &[Admitted<'_>], places: &[Place], world: World<'_>) {
     let mut sum = 0u64;
-    for (place, a) in places.iter_mut().zip(admitted) {
-        if let Some((subject_id, key_id)) = Shard::subject_id(&a.event, world.facts) {
-            *place = shard.near(&subject_id).map(|at| (at, key_id));
-        }
-    }
     let mut subjects = [None; AHEAD];
     for (subject, place) in subjects.iter_mut().zip(places) {
-        if let Some((at, key_id)) = place {
-            let found = shard.subject_at(at);
-            sum ^= found.map_or(0, |s| s.keys.len() as u64);
-            *subject = found.map(|found| (found, key_id));
-        }
+        *subject = place.0.and_then(|at| shard.subject_at(at));
+        sum ^= subject.map_or(0, |s: &Subject| s.keys.len() as u64);
     }
-    for (subject, _) in subjects.iter().flatten() {
+    for subject in subjects.iter().flatten() {
         sum ^= of_subject(subject);
     }
-    for (subject, _) in subjects.iter().flatten() {
+    for subject in subjects.iter().flatten() {
         sum ^= subject.keys.iter().take(KEYS).fold(0, |sum, key| sum ^ first_byte(&key.features.key_id));
     }
     let mut keys = [None; AHEAD];
-    for (key, found) in keys.iter_mut().zip(subjects) {
-        if let Some((subject, key_id)) = found {
+    for ((key, found), a) in keys.iter_mut().zip(subjects).zip(admitted) {
+        if let (Some(subject), Some((_, key_id))) = (found, Shard::subject_id(&a.event, world.facts)) {
             *key = subject.position(key_id).ok().map(|at| &subject.keys[at]);
             sum ^= key.map_or(0, of_key);
         }

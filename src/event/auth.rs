@@ -134,6 +134,10 @@ impl Decoder {
             outcome,
             reason: reason(wire.reason, outcome)?,
             count: count(&wire.count)?,
+            status: number(&wire.status),
+            latency_ms: number(&wire.latency_ms).filter(|ms: &f64| ms.is_finite() && 0.0 <= *ms),
+            country: None,
+            asn: None,
         })
     }
 
@@ -229,11 +233,13 @@ struct Wire<'a> {
     outcome: Value<'a>,
     reason: Value<'a>,
     count: Value<'a>,
+    status: Value<'a>,
+    latency_ms: Value<'a>,
     forwarded_for: Value<'a>,
     forgotten: Forgotten,
 }
 
-/// Fields that no feature uses: only their types are checked.
+/// Fields whose type is checked before anything is made of them.
 #[derive(Default)]
 struct Forgotten {
     wrong: Option<(&'static str, &'static str, &'static str)>,
@@ -244,7 +250,7 @@ impl<'a> Wire<'a> {
     fn of(taken: &'a Taken) -> Wire<'a> {
         let mut wire = Wire::default();
         for (field, text) in taken {
-            let is_number = *field == "count";
+            let is_number = matches!(*field, "count" | "status" | "latency_ms");
             wire.take(field, if is_number { Value::Number(text) } else { Value::Text(Cow::Borrowed(text)) });
         }
         wire
@@ -271,8 +277,14 @@ impl<'a> Wire<'a> {
             "outcome" => &mut self.outcome,
             "reason" => &mut self.reason,
             "count" => &mut self.count,
-            "status" => return self.forgotten.note("status", "a number", &value),
-            "latency_ms" => return self.forgotten.note("latency_ms", "a number", &value),
+            "status" => {
+                self.forgotten.note("status", "a number", &value);
+                &mut self.status
+            }
+            "latency_ms" => {
+                self.forgotten.note("latency_ms", "a number", &value);
+                &mut self.latency_ms
+            }
             "request_id" => return self.forgotten.note("request_id", "a string", &value),
             "forwarded_for" => {
                 self.forgotten.note("forwarded_for", "a string", &value);
@@ -320,6 +332,14 @@ fn count(value: &Value<'_>) -> Result<u32, Problem> {
         _ => None,
     }
     .ok_or_else(|| Problem::wrong_type("count", "an integer from 1 to 1,000,000", value))
+}
+
+/// A number that says something of the call and decides nothing: one that does not fit is absent.
+fn number<T: std::str::FromStr>(value: &Value<'_>) -> Option<T> {
+    match value {
+        Value::Number(number) => number.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Hex has one meaning in either case; facts and events must join.

@@ -99,6 +99,8 @@ pub struct KeyFacts {
     pub env: Option<Env>,
     pub hint: Option<String>,
     pub name: Option<String>,
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
     pub created_at: Option<Millis>,
     /// The key that this one replaces.
     pub replaces: Option<String>,
@@ -132,6 +134,8 @@ impl KeyFacts {
 #[expect(missing_docs, reason = "the fields are the contract's own (docs/reference/events.md)")]
 pub struct MerchantFacts {
     pub name: Option<String>,
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
     pub contacts: Vec<String>,
     pub timezone: Option<String>,
     pub locale: Option<String>,
@@ -302,6 +306,7 @@ fn key_part(fact: &Fact) -> KeyFacts {
         env: fact.key_env,
         hint: fact.key_hint.clone(),
         name: fact.name.clone(),
+        tags: fact.tags.clone(),
         created_at: fact
             .created_at
             .or(matches!(fact.kind, FactKind::KeyCreated | FactKind::KeyRegenerated).then_some(fact.ts)),
@@ -320,6 +325,7 @@ fn key_part(fact: &Fact) -> KeyFacts {
 fn merchant_part(fact: &Fact) -> MerchantFacts {
     MerchantFacts {
         name: fact.name.clone(),
+        tags: fact.tags.clone(),
         contacts: fact.contacts.clone().unwrap_or_default(),
         timezone: fact.timezone.clone(),
         locale: fact.locale.clone(),
@@ -350,6 +356,7 @@ fn merge_key(known: &mut KeyFacts, new: KeyFacts) {
     newest(&mut known.env, new.env, newer, false);
     newest(&mut known.hint, new.hint, newer, new.as_of == known.as_of);
     newest(&mut known.name, new.name, newer, new.as_of == known.as_of);
+    newest(&mut known.tags, new.tags, newer, new.as_of == known.as_of);
     newest(&mut known.replaces, new.replaces, newer, new.as_of == known.as_of);
     newest(&mut known.expires_at, new.expires_at, newer, new.as_of == known.as_of);
     newest(&mut known.revoked_reason, new.revoked_reason, newer, new.as_of == known.as_of);
@@ -370,6 +377,7 @@ fn merge_key(known: &mut KeyFacts, new: KeyFacts) {
 fn merge_merchant(known: &mut MerchantFacts, new: MerchantFacts) {
     let (newer, same) = (new.as_of > known.as_of, new.as_of == known.as_of);
     newest(&mut known.name, new.name, newer, same);
+    newest(&mut known.tags, new.tags, newer, same);
     newest(&mut known.timezone, new.timezone, newer, same);
     newest(&mut known.locale, new.locale, newer, same);
     if !new.contacts.is_empty() && (known.contacts.is_empty() || newer || (same && new.contacts > known.contacts)) {

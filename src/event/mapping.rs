@@ -16,7 +16,7 @@ pub use presets::{PRESETS, preset};
 pub const RECORDS_MAX: usize = 10_000;
 
 /// Fields that a mapping can fill.
-pub const FIELDS: [&str; 20] = [
+pub const FIELDS: [&str; 21] = [
     "event_id",
     "ts",
     "key_id",
@@ -36,6 +36,7 @@ pub const FIELDS: [&str; 20] = [
     "outcome",
     "reason",
     "status",
+    "latency_ms",
     "count",
 ];
 

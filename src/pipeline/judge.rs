@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::alert::State;
 use crate::engine::intake::Admitted;
-use crate::engine::shard::{Change, Output, Shard};
+use crate::engine::shard::{Change, Output, Place, Shard};
 use crate::engine::snapshot;
 use crate::engine::subject::Subject;
+use crate::pipeline::decode::{Decoded, DecodedBatch, Work};
 use crate::pipeline::partition::{AtEnd, Partition};
 use crate::pipeline::{Parts, Pipeline, QUIET_AT_END, Role, patiently, read_facts};
 use crate::source::Batch;
@@ -21,49 +22,14 @@ const TIMERS_AHEAD: Millis = HOUR;
 const TIMER_PAGE: i64 = 5_000;
 
 impl Pipeline {
-    pub(super) async fn on_batch(&mut self, batch: &Batch) -> anyhow::Result<()> {
-        let name = (batch.topic.clone(), batch.partition);
+    pub(super) async fn on_batch(&mut self, mut batch: DecodedBatch) -> anyhow::Result<()> {
+        let name = (batch.borrow_owner().topic.clone(), batch.borrow_owner().partition);
         let Some(p) = self.partitions.get_mut(&name) else { return Ok(()) };
         p.at_end = None;
-        self.parts.metrics.messages_read.inc_by(batch.messages.len() as u64);
-        let mut admitted = Vec::with_capacity(batch.messages.len());
-        let mut events = 0;
-        for message in &batch.messages {
-            let is_read = message.offset < p.position;
-            p.position = p.position.max(message.offset + 1);
-            let (parts, dead_letters) = (&self.parts, &mut self.dead_letters);
-            parts.decoder.decode_each(batch.payload(message), |decoded| {
-                events += u64::from(decoded.is_ok() && !is_read);
-                match decoded {
-                    // Before the stored position: read again only so that duplicates of it are known.
-                    Ok(event) if is_read => {
-                        if let Some(id) = &event.event_id {
-                            p.intake.remember(id);
-                        }
-                    }
-                    Ok(event) if parts.history.is_some_and(|history| history.knows(event.ts)) => {
-                        parts.metrics.events_known.inc();
-                    }
-                    Ok(event) => p.intake.admit(message.offset, event, &mut admitted),
-                    Err(_) if is_read => {}
-                    Err(rejected) => {
-                        parts.metrics.messages_decoded.with_label_values(&[rejected.reason.as_str()]).inc();
-                        if dead_letters.len() < parts.limits.dead_letters {
-                            dead_letters.push(DeadLetter {
-                                place: format!("{}/{}@{}", batch.topic, batch.partition, message.offset),
-                                reason: rejected.reason.as_str(),
-                                detail: rejected.detail,
-                                redacted: rejected.redacted,
-                            });
-                        } else {
-                            parts.metrics.limits_hit.with_label_values(&["dead_letters"]).inc();
-                        }
-                    }
-                }
-            });
-        }
-        self.parts.metrics.messages_decoded.with_label_values(&["event"]).inc_by(events);
-        self.judge(&name, admitted).await?;
+        self.parts.metrics.messages_read.inc_by(batch.borrow_owner().messages.len() as u64);
+        let (parts, dead_letters) = (&self.parts, &mut self.dead_letters);
+        batch.with_dependent_mut(|batch, work| admit(batch, work, p, parts, dead_letters));
+        self.judge(&name, &batch.borrow_dependent().admitted).await?;
         self.checkpoint_step(&name).await
     }
 
@@ -78,7 +44,7 @@ impl Pipeline {
         }
         let believed = !admitted.is_empty();
         if believed {
-            self.judge(name, admitted).await?;
+            self.judge(name, &admitted).await?;
         }
         let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
         if believed {
@@ -103,7 +69,7 @@ impl Pipeline {
         self.record(name, out).await
     }
 
-    async fn judge(&mut self, name: &(Arc<str>, i32), admitted: Vec<Admitted<'_>>) -> anyhow::Result<()> {
+    async fn judge(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<()> {
         let Some(last) = admitted.iter().map(|a| a.now).max() else { return Ok(()) };
         if self.parts.role == Role::Refused {
             if let Some(p) = self.partitions.get_mut(name) {
@@ -121,35 +87,43 @@ impl Pipeline {
                 p.shard.note_gap();
             }
         }
-        if !self.load_timers(name, last).await? || !self.load_subjects(name, &admitted).await? {
+        if !self.load_timers(name, last).await? {
             return Ok(());
         }
+        let Some(places) = self.load_subjects(name, admitted).await? else { return Ok(()) };
         let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
         let mut out = Output::default();
         self.parts.with_world(|world| {
-            p.shard.step_all(&admitted, world, &mut out);
+            p.shard.step_at(admitted, &places, world, &mut out);
         });
         report_counts(&self.parts, p);
         self.record(name, out).await
     }
 
-    /// Loads the subjects of these events that are not in memory. False where the partition was lost on the way.
-    async fn load_subjects(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<bool> {
-        let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+    /// Loads the subjects of these events that are not in memory. Says where those are that were; none where the
+    /// partition was lost on the way.
+    async fn load_subjects(
+        &mut self,
+        name: &(Arc<str>, i32),
+        admitted: &[Admitted<'_>],
+    ) -> anyhow::Result<Option<Vec<Place>>> {
+        let Some(p) = self.partitions.get_mut(name) else { return Ok(None) };
         p.shard.begin_turn();
         let mut missing = BTreeSet::new();
-        {
+        let places = {
             let facts = read_facts(&self.parts.facts);
-            for a in admitted {
+            let places = p.shard.places(admitted, &facts);
+            for (a, place) in admitted.iter().zip(&places) {
                 if let Some((subject, _)) = Shard::subject_id(&a.event, &facts)
-                    && !p.shard.touch(&subject)
+                    && !p.shard.touch(&subject, *place)
                 {
                     missing.insert(subject.into_owned());
                 }
             }
-        }
+            places
+        };
         if missing.is_empty() {
-            return Ok(true);
+            return Ok(Some(places));
         }
         let ids: Vec<String> = missing.into_iter().collect();
         let id = p.id.clone();
@@ -158,13 +132,13 @@ impl Pipeline {
         let newcomers: Vec<String> =
             ids.into_iter().filter(|id| p.shard.subject(id).is_none_or(|s| s.current_to == 0)).collect();
         if newcomers.is_empty() {
-            return Ok(true);
+            return Ok(Some(places));
         }
         let epoch = p.epoch;
         let noted =
             patiently(&self.parts, "note where merchants live", async |s| s.note_homes(&id, epoch, &newcomers).await);
         let noted = noted.await;
-        self.still_ours(name, noted)
+        Ok(self.still_ours(name, noted)?.then_some(places))
     }
 
     /// Loads absent subjects whose timers come due by `by`. False where the partition was lost on the way.
@@ -262,6 +236,48 @@ impl Pipeline {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Takes in what was decoded: duplicates, stream time, dead letters.
+fn admit<'a>(batch: &'a Batch, work: &mut Work<'a>, p: &mut Partition, parts: &Parts, dead: &mut Vec<DeadLetter>) {
+    let metrics = &parts.metrics;
+    // Before the stored position: read again only so that duplicates of it are known.
+    let read_to = p.position;
+    let mut events = 0;
+    let Work { decoded, admitted } = work;
+    admitted.reserve(decoded.len());
+    p.intake.warm(decoded.iter().filter_map(|d| d.event.as_ref().ok()?.event_id.as_deref()));
+    for Decoded { offset, event } in decoded.drain(..) {
+        let is_read = offset < read_to;
+        match event {
+            Ok(event) if is_read => {
+                if let Some(id) = &event.event_id {
+                    p.intake.remember(id);
+                }
+                continue;
+            }
+            Ok(event) if parts.history.is_some_and(|history| history.knows(event.ts)) => metrics.events_known.inc(),
+            Ok(event) => p.intake.admit(offset, event, admitted),
+            Err(_) if is_read => continue,
+            Err(rejected) => {
+                metrics.messages_decoded.with_label_values(&[rejected.reason.as_str()]).inc();
+                if dead.len() < parts.limits.dead_letters {
+                    dead.push(DeadLetter {
+                        place: format!("{}/{}@{offset}", batch.topic, batch.partition),
+                        reason: rejected.reason.as_str(),
+                        detail: rejected.detail,
+                        redacted: rejected.redacted,
+                    });
+                } else {
+                    metrics.limits_hit.with_label_values(&["dead_letters"]).inc();
+                }
+                continue;
+            }
+        }
+        events += 1;
+    }
+    p.position = batch.messages.last().map_or(read_to, |message| read_to.max(message.offset + 1));
+    metrics.messages_decoded.with_label_values(&["event"]).inc_by(events);
 }
 
 /// Puts stored rows in memory.

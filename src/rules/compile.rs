@@ -90,8 +90,7 @@ pub fn compile_with(
         }
     }
     let mut conditions = Vec::new();
-    let macros = names.macros.iter().map(|(named, written)| (named.name.as_str(), written.text.as_str())).collect();
-    let context = Context { compiler: &names.compiler, macros, files: &files, parsed: &parsed };
+    let context = Context { compiler: &names.compiler, files: &files, parsed: &parsed };
     let compiled: Vec<Logic> = drafts.iter().map(|draft| context.logic(draft, &mut conditions)).collect();
     let all: Vec<&Problems> = parsed.iter().map(|file| &file.problems).collect();
     names.check(&files, &all, &conditions);
@@ -279,8 +278,6 @@ struct Logic {
 /// What compiling the conditions of a directory needs.
 struct Context<'a> {
     compiler: &'a Compiler,
-    /// Names and texts of the macros.
-    macros: Vec<(&'a str, &'a str)>,
     files: &'a [RuleFile],
     parsed: &'a [Parsed],
 }
@@ -309,11 +306,6 @@ impl Context<'_> {
             problems.add_with_hint(written.at, message, "ask for `key.` and `merchant.` fields only");
             return None;
         }
-        if let Some(name) = self.not_yet(&written.text) {
-            let message = format!("`{name}` is not brought to the engine yet: this would never be true");
-            problems.add_with_hint(written.at, message, "the reference of conditions has the fields that are");
-            return None;
-        }
         match self.compiler.compile(&written.text) {
             Ok(condition) => Some(condition),
             Err(found) => {
@@ -321,15 +313,6 @@ impl Context<'_> {
                 None
             }
         }
-    }
-
-    /// A field that no event has so far, in the text or in a macro that it names.
-    fn not_yet(&self, text: &str) -> Option<&'static str> {
-        let is_named = |name: &str| {
-            let in_macros = self.macros.iter().any(|(of, body)| has_word(text, of) && has_word(body, name));
-            in_macros || has_word(text, name)
-        };
-        schema::NOT_YET.into_iter().find(|name| is_named(name))
     }
 
     /// What a rule that fires by time cannot ask for, if its text does.
@@ -394,10 +377,6 @@ impl Context<'_> {
             problems.add_with_hint(*at, format!("unknown field {shown}"), hint);
             return None;
         };
-        if let Some(name) = self.not_yet(name) {
-            problems.add(*at, format!("`{name}` is not brought to the engine yet: this would never be true"));
-            return None;
-        }
         if let Some(absent) = self.not_at_hand(draft, name) {
             problems.add(*at, format!("this rule fires when nothing happens: there is no `{absent}` then"));
             return None;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keywatch::rules::expr::schema::{FIELDS, NOT_YET, Read};
+use keywatch::rules::expr::schema::{FIELDS, Read};
 use keywatch::rules::expr::{BYTES_MAX, DEPTH_MAX, ENTRIES_MAX, FUNCTIONS, MACROS_DEPTH_MAX, NODES_MAX};
 
 const MADE: &str =
@@ -92,11 +92,9 @@ pub fn conditions() -> String {
         let absent = if field.optional { "yes" } else { "" };
         let _ = writeln!(page, "| `{}` | {} | {absent} | {}{words} |", field.name, field.ty().name(), field.doc);
     }
-    let later: Vec<String> = NOT_YET.iter().map(|name| format!("`{name}`")).collect();
-    let _ = writeln!(
-        page,
-        "\nThe engine is not brought {} yet. A rule that asks for one of these is refused, as it would never fire.",
-        later.join(", ")
+    page.push_str(
+        "\n`event.country` and `event.asn` are looked up in `geoip.databases`; without any file, or where the files do not \
+         know the address, they are absent.\n",
     );
     page.push_str("\n## Functions\n\nA zone is a name (`\"Europe/Zurich\"`), an offset (`\"+02:00\"`) or a text field; without one it is UTC.\n\n");
     page.push_str("| function | takes and gives | meaning | example |\n| --- | --- | --- | --- |\n");

@@ -4,7 +4,7 @@ use keywatch::engine::baseline::networks::{Network, NetworkBook, Seen};
 use keywatch::engine::baseline::rates::Window;
 use keywatch::engine::subject::{KeyFeatures, MerchantFeatures};
 use keywatch::event::facts::{KeyFacts, MerchantFacts, MerchantStatus};
-use keywatch::event::{AuthEvent, Env, Outcome, Refusal};
+use keywatch::event::{AuthEvent, Country, Env, Outcome, Refusal};
 use keywatch::rules::expr::Scope;
 use keywatch::time::{DAY, HOUR, MINUTE};
 
@@ -22,32 +22,13 @@ struct Known {
     facts: KeyFacts,
     merchant: MerchantFeatures,
     merchant_facts: MerchantFacts,
-    tags: Vec<String>,
     windows: [Window; 2],
 }
 
 impl Sample {
     /// Nothing but what an event must have.
     pub fn bare() -> Self {
-        let event = AuthEvent {
-            event_id: None,
-            ts: NOW,
-            key_id: None,
-            key_fingerprint: None,
-            key_hint: None,
-            key_env: None,
-            merchant_id: None,
-            endpoint_env: None,
-            method: None,
-            path: None,
-            source_ip: None,
-            user_agent: None,
-            origin: None,
-            referer: None,
-            outcome: Outcome::Ok,
-            reason: None,
-            count: 1,
-        };
+        let event = AuthEvent { key_id: None, outcome: Outcome::Ok, ..AuthEvent::at(NOW, "", None) };
         Sample { event, known: None }
     }
 
@@ -67,6 +48,10 @@ impl Sample {
             outcome: Outcome::Denied,
             reason: Some(Refusal::RevokedKey),
             count: 3,
+            country: Country::new("US"),
+            asn: Some(64500),
+            status: Some(403),
+            latency_ms: Some(12.5),
             ..Sample::bare().event
         };
         let mut key = KeyFeatures::new("k_1");
@@ -85,20 +70,14 @@ impl Sample {
         };
         let merchant_facts = MerchantFacts {
             name: Some("Shop".into()),
+            tags: Some(vec!["vip".into()]),
             timezone: Some("Asia/Tokyo".into()),
             status: vec![(NOW - 5 * DAY, MerchantStatus::Active), (NOW - DAY, MerchantStatus::Suspended)],
             ..MerchantFacts::default()
         };
         let window = |length, observed, expected| Window { starts_at: NOW, length, observed, expected };
         let windows = [window(10 * MINUTE, 50, 1.5), window(HOUR, 60, 9.0)];
-        let known = Known {
-            key,
-            facts,
-            merchant: MerchantFeatures::default(),
-            merchant_facts,
-            tags: vec!["vip".into()],
-            windows,
-        };
+        let known = Known { key, facts, merchant: MerchantFeatures::default(), merchant_facts, windows };
         Sample { event, known: Some(known) }
     }
 
@@ -107,16 +86,11 @@ impl Sample {
         let mut scope = Scope::of(&self.event);
         if let Some(known) = &self.known {
             scope = Scope {
-                country: Some("US"),
-                asn: Some(64500),
-                status: Some(403),
-                latency_ms: Some(12.5),
                 key_env: Some(Env::Live),
                 key: Some(&known.key),
                 key_facts: Some(&known.facts),
                 merchant: Some(&known.merchant),
                 merchant_facts: Some(&known.merchant_facts),
-                merchant_tags: &known.tags,
                 windows: Some(&known.windows),
                 ..scope
             };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use keywatch::engine::intake::Intake;
-use keywatch::engine::shard::{Output, Shard};
+use keywatch::engine::shard::{Output, Place, Shard};
 use keywatch::engine::snapshot::{ShardState, decode_shard, decode_subject, encode_shard, encode_subject};
 use keywatch::event::AuthEvent;
 use keywatch::time::{HOUR, Millis};
@@ -144,7 +144,9 @@ fn evicting(stage: &Stage, batch: usize) -> Found {
         let (from, to) = (timers_loaded_to, last + HOUR);
         let due = |row: &Row| row.next_due.is_some_and(|due| from <= due && due < to);
         for (id, row) in &rows {
-            if lab.shard.touch(id) || !(wanted.contains(&id.as_str()) || last >= timers_loaded_to && due(row)) {
+            if lab.shard.touch(id, Place::default())
+                || !(wanted.contains(&id.as_str()) || last >= timers_loaded_to && due(row))
+            {
                 continue;
             }
             let subject = decode_subject(&row.blob, row.current_to).unwrap();

@@ -64,23 +64,13 @@ pub fn text_of(time: Millis) -> String {
 pub fn event(ts: Millis, key: &str, address: &str) -> AuthEvent<'static> {
     let (merchant, key) = key.split_once('/').unwrap_or(("m1", key));
     AuthEvent {
-        event_id: None,
-        ts,
         key_id: Some(key.to_owned().into()),
-        key_fingerprint: None,
-        key_hint: None,
         key_env: Some(Env::Live),
         merchant_id: Some(merchant.to_owned().into()),
         endpoint_env: Some(Env::Live),
-        method: None,
-        path: None,
         source_ip: address.parse().ok(),
-        user_agent: None,
-        origin: None,
-        referer: None,
         outcome: Outcome::Ok,
-        reason: None,
-        count: 1,
+        ..AuthEvent::at(ts, "", None)
     }
 }
 

@@ -206,11 +206,6 @@ pub const FIELDS: &[FieldSpec] = &[
     field("features.days_learned", Read::Int(IntField::DaysLearned), MUST, KEY, "Full days that the usual counts were learned from, up to 255."),
 ];
 
-/// Fields of the table that events and facts do not bring to the engine yet. A rule that asks for one is refused: it would
-/// never be true.
-pub const NOT_YET: [&str; 6] =
-    ["event.country", "event.asn", "event.status", "event.latency_ms", "key.tags", "merchant.tags"];
-
 /// The field of a name.
 pub fn find(name: &str) -> Option<&'static FieldSpec> {
     FIELDS.iter().find(|field| field.name == name)

@@ -6,7 +6,7 @@ use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::rates::Window;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
 use crate::event::facts::{KeyFacts, MerchantFacts, MerchantStatus};
-use crate::event::{AuthEvent, Env, Outcome, Refusal};
+use crate::event::{AuthEvent, Country, Env, Outcome, Refusal};
 use crate::time::DAY;
 
 /// One event and its circumstances. What is absent makes the fields read from it absent.
@@ -16,30 +16,18 @@ pub struct Scope<'a> {
     pub event: &'a AuthEvent<'a>,
     /// Its network.
     pub network: Option<Network>,
-    /// Two letters.
-    pub country: Option<&'a str>,
-    /// Number of the provider.
-    pub asn: Option<u32>,
-    /// HTTP status.
-    pub status: Option<u16>,
-    /// How long the gateway took.
-    pub latency_ms: Option<f64>,
     /// The key's environment, from the facts or the events.
     pub key_env: Option<Env>,
     /// What the key has shown.
     pub key: Option<&'a KeyFeatures>,
     /// What facts say of the key.
     pub key_facts: Option<&'a KeyFacts>,
-    /// The key's tags.
-    pub key_tags: &'a [String],
     /// The merchant, from the event or the facts.
     pub merchant_id: Option<&'a str>,
     /// What the merchant's keys have shown together.
     pub merchant: Option<&'a MerchantFeatures>,
     /// What facts say of the merchant.
     pub merchant_facts: Option<&'a MerchantFacts>,
-    /// The merchant's tags.
-    pub merchant_tags: &'a [String],
     /// Ten minutes and hour that the event lies in, where it is accepted and not late.
     pub windows: Option<&'a [Window; 2]>,
 }
@@ -50,18 +38,12 @@ impl<'a> Scope<'a> {
         Scope {
             event,
             network: event.source_ip.map(Network::of),
-            country: None,
-            asn: None,
-            status: None,
-            latency_ms: None,
             key_env: event.key_env,
             key: None,
             key_facts: None,
-            key_tags: &[],
             merchant_id: event.merchant_id.as_deref(),
             merchant: None,
             merchant_facts: None,
-            merchant_tags: &[],
             windows: None,
         }
     }
@@ -145,8 +127,8 @@ impl IntField {
         match self {
             IntField::Ts => Some(scope.event.ts),
             IntField::Network => scope.network.map(network_number),
-            IntField::Asn => scope.asn.map(i64::from),
-            IntField::Status => scope.status.map(i64::from),
+            IntField::Asn => scope.event.asn.map(i64::from),
+            IntField::Status => scope.event.status.map(i64::from),
             IntField::Count => Some(i64::from(scope.event.count)),
             IntField::KeyCreatedAt => scope.key_facts?.created_at,
             IntField::KeyExpiresAt => scope.key_facts?.expires_at,
@@ -189,7 +171,7 @@ pub enum DoubleField {
 impl DoubleField {
     pub(super) fn read(self, scope: &Scope<'_>) -> Option<f64> {
         match self {
-            DoubleField::LatencyMs => scope.latency_ms,
+            DoubleField::LatencyMs => scope.event.latency_ms,
             DoubleField::Novelty => Some(scope.key.map_or(1.0, |key| key.networks.novelty())),
             DoubleField::Usual10m => scope.windows.map(|windows| windows[0].expected),
             DoubleField::Usual1h => scope.windows.map(|windows| windows[1].expected),
@@ -226,7 +208,7 @@ impl TextField {
             TextField::EventMerchantId => event.merchant_id.as_deref(),
             TextField::Method => event.method.as_deref(),
             TextField::Path => event.path.as_deref(),
-            TextField::Country => scope.country,
+            TextField::Country => event.country.as_ref().map(Country::as_str),
             TextField::UserAgent => event.user_agent.as_deref(),
             TextField::Origin => event.origin.as_deref(),
             TextField::Referer => event.referer.as_deref(),
@@ -323,8 +305,10 @@ pub enum TextsField {
 impl TextsField {
     pub(super) fn read<'a>(self, scope: &Scope<'a>) -> &'a [String] {
         match self {
-            TextsField::KeyTags => scope.key_tags,
-            TextsField::MerchantTags => scope.merchant_tags,
+            TextsField::KeyTags => scope.key_facts.and_then(|facts| facts.tags.as_deref()).unwrap_or_default(),
+            TextsField::MerchantTags => {
+                scope.merchant_facts.and_then(|facts| facts.tags.as_deref()).unwrap_or_default()
+            }
         }
     }
 }

@@ -441,24 +441,6 @@ impl Piece<'_> {
 /// Answers something that reads nothing.
 pub(super) fn with_nothing<T>(answer: impl FnOnce(&Scope<'_>) -> T) -> T {
     use crate::event::AuthEvent;
-    let event = AuthEvent {
-        event_id: None,
-        ts: 0,
-        key_id: None,
-        key_fingerprint: None,
-        key_hint: None,
-        key_env: None,
-        merchant_id: None,
-        endpoint_env: None,
-        method: None,
-        path: None,
-        source_ip: None,
-        user_agent: None,
-        origin: None,
-        referer: None,
-        outcome: crate::event::Outcome::Ok,
-        reason: None,
-        count: 1,
-    };
+    let event = AuthEvent { key_id: None, outcome: crate::event::Outcome::Ok, ..AuthEvent::at(0, "", None) };
     answer(&Scope::of(&event))
 }

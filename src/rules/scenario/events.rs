@@ -13,7 +13,7 @@ use super::read::{Times, duration, plain};
 use super::{EVENTS_MAX, Generator, ITEMS_MAX};
 use crate::event::auth::Decoder;
 use crate::event::facts::{Fact, FactKind, MerchantStatus};
-use crate::event::{AuthEvent, Env, Refusal};
+use crate::event::{AuthEvent, Country, Env, Refusal};
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
 use crate::yaml::{MapReader, Node, Value as Yaml};
 
@@ -56,6 +56,8 @@ const REASONS: [Refusal; 10] = [
 struct Before {
     wire: Map<String, Value>,
     addresses: Vec<IpAddr>,
+    country: Option<Country>,
+    asn: Option<u32>,
     end: Option<Millis>,
 }
 
@@ -90,7 +92,14 @@ impl<'a> Lines<'a> {
         if let Some(addresses) = read_addresses(&mut map) {
             now.addresses = addresses;
         }
+        read_place(&mut map, &mut now);
         read_outcome(&mut map, &mut now.wire);
+        if let Some(status) = map.count("status", 100..=599) {
+            now.wire.insert("status".to_owned(), status.into());
+        }
+        if let Some(latency) = map.count("latency_ms", 0..=3_600_000) {
+            now.wire.insert("latency_ms".to_owned(), latency.into());
+        }
         let calls = map.count("calls", 1..=1_000_000);
         let from = self.times.read(&mut map, "at").or(now.end).unwrap_or(self.times.starts);
         let (problems, at) = (map.problems(), map.at("key"));
@@ -118,13 +127,31 @@ impl<'a> Lines<'a> {
         wire.insert("count".to_owned(), json!(calls.unwrap_or(1)));
         let text = Value::Object(wire).to_string();
         match self.decoder.decode_auth(text.as_bytes(), None) {
-            Ok(event) => Some(Generator { event: event.into_owned(), addresses: now.addresses, from, n, span }),
+            Ok(event) => {
+                let event = AuthEvent { country: now.country, asn: now.asn, ..event.into_owned() };
+                Some(Generator { event, addresses: now.addresses, from, n, span })
+            }
             Err(rejected) => {
                 problems.add(at, format!("this would be no event: {}", rejected.detail));
                 None
             }
         }
     }
+}
+
+/// `country:` and `asn:`, as GeoIP databases would say them of the addresses.
+fn read_place(map: &mut MapReader<'_>, now: &mut Before) {
+    if let Some(asn) = map.count("asn", 1..=u64::from(u32::MAX)) {
+        now.asn = u32::try_from(asn).ok();
+    }
+    let Some(code) = plain(map, "country") else { return };
+    let country = Country::new(&code);
+    if country.is_none() {
+        let (problems, at) = (map.problems(), map.at("country"));
+        let shown = problems.quote(at, &code);
+        problems.add_with_hint(at, format!("{shown} is no country"), "two capital letters (ISO 3166-1), such as `CH`");
+    }
+    now.country = country.or(now.country);
 }
 
 fn read_outcome(map: &mut MapReader<'_>, wire: &mut Map<String, Value>) {

@@ -30,6 +30,9 @@ pub(super) fn client_config(config: &KafkaConfig, group: &str) -> ClientConfig {
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "1048576"),
         ("fetch.max.bytes", "16777216"),
+        // What is fetched ahead is used up in a fraction of a second. The default, a second without a fetch once it is full,
+        // would leave the pipeline without work most of the time.
+        ("fetch.queue.backoff.ms", "10"),
         ("fetch.wait.max.ms", "100"),
         ("fetch.error.backoff.ms", "200"),
         ("reconnect.backoff.ms", "100"),
