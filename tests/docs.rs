@@ -2,6 +2,8 @@
 
 #[path = "docs/conditions.rs"]
 mod conditions;
+#[path = "docs/cookbook.rs"]
+mod cookbook;
 #[path = "docs/reference.rs"]
 mod reference;
 #[path = "docs/sample.rs"]
@@ -56,6 +58,11 @@ fn the_sample_is_what_its_maker_makes() {
     assert!(made.events.len() + made.key_events.len() < 600_000, "the sample is too large for a repository");
     expect_file("sample/events.jsonl", &made.events);
     expect_file("sample/key-events.jsonl", &made.key_events);
+}
+
+#[test]
+fn the_cookbook_shows_its_files() {
+    expect_file("docs/cookbook.md", &cookbook::page());
 }
 
 #[test]

@@ -36,7 +36,13 @@ impl Coverage {
             rule: rule.name.to_string(),
             n_fires: 0,
             n_silent: 0,
-            exceptions: rule.exceptions.iter().map(|exception| (exception.name.to_string(), false)).collect(),
+            // A shape without values spares nothing: there is nothing to test.
+            exceptions: rule
+                .exceptions
+                .iter()
+                .filter(|exception| !exception.entries.is_empty())
+                .map(|exception| (exception.name.to_string(), false))
+                .collect(),
         };
         Coverage { rules: rules.rules.iter().map(one).collect() }
     }
