@@ -29,10 +29,12 @@ use crate::store::Store;
 use crate::time::{Millis, rfc3339};
 use crate::{http, wall};
 
+pub mod folder;
 pub mod places;
 pub mod rulebook;
 pub mod upkeep;
 
+use folder::{Folder, Found};
 use rulebook::Rulebook;
 
 /// Batches that may wait between the source and the pipeline.
@@ -110,7 +112,9 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     metrics.store_up.set(1);
     metrics.watch_process().context("watch the process")?;
-    let rulebook = Rulebook::open(&config, store.clone(), instance.clone(), metrics.clone()).await?;
+    health.named(&instance);
+    let (rulebook, (print, version)) =
+        Rulebook::open(&config, store.clone(), instance.clone(), metrics.clone(), health.clone()).await?;
     let first_start: Millis = store.set_meta_once("first_start", &wall::now().to_string()).await?.parse()?;
     let history = History::load(&store).await.context("load what was learned from files")?;
     if let Some(history) = history {
@@ -172,6 +176,15 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
     };
     notices.spawn(upkeep.run(dispatcher, stop_notices.clone()));
 
+    let (tell, found) = mpsc::channel(1);
+    let read_again = Arc::new(Notify::new());
+    let folder = Folder {
+        directory: config.rules.directory.clone(),
+        brand: config.brand.clone(),
+        look_every: config.rules.look_every,
+        settle: config.rules.settle,
+    };
+    notices.spawn(folder.follow(print, version, read_again.clone(), tell, stop_notices.clone()));
     notices.spawn(places::follow(geoip.clone(), config.geoip.reload_every, metrics.clone(), stop_notices.clone()));
 
     // Facts are read to their end before any event is judged.
@@ -234,7 +247,8 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         tasks.spawn(on_own_thread("pipeline-refused", move || pipeline.run(receive, nothing)));
     }
 
-    let failed = watch(&mut tasks, &mut notices, &mut signals, rulebook, control).await;
+    let rules = Proposals { rulebook, found, read_again };
+    let failed = watch(&mut tasks, &mut notices, &mut signals, rules, control).await;
 
     // In order: the source lets its partitions go, the pipeline stores them, mails under way are finished.
     tracing::info!("stopping");
@@ -285,14 +299,22 @@ where
     }
 }
 
-/// Waits for a signal or a failure; reloads rules on the way.
+/// The rules in force, and what comes of the folder.
+struct Proposals {
+    rulebook: Rulebook,
+    found: mpsc::Receiver<Found>,
+    read_again: Arc<Notify>,
+}
+
+/// Waits for a signal or a failure; takes up changed rules on the way.
 async fn watch(
     tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
     notices: &mut JoinSet<()>,
     signals: &mut Signals,
-    mut rulebook: Rulebook,
+    rules: Proposals,
     control: mpsc::Sender<Control>,
 ) -> Option<anyhow::Error> {
+    let Proposals { mut rulebook, mut found, read_again } = rules;
     let mut look = tokio::time::interval(Duration::from_secs(2));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -305,11 +327,12 @@ async fn watch(
             Some(ended) = notices.join_next() => {
                 return Some(failure(ended.map(|()| ("making and sending of notices", Ok(())))));
             }
-            _ = hang_up.recv() => rulebook.reload().await,
-            _ = look.tick() => {
-                rulebook.look_at_disk().await;
-                rulebook.follow().await
+            _ = hang_up.recv() => {
+                read_again.notify_one();
+                None
             }
+            Some(found) = found.recv() => rulebook.found(found).await,
+            _ = look.tick() => rulebook.follow().await,
         };
         if let Some(rules) = changed {
             // A pipeline that is gone has ended its task, which the next turn sees.

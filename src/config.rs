@@ -107,6 +107,12 @@ pub struct GeoipConfig {
 pub struct RulesConfig {
     /// Folder of `*.yml` files. Default `rules`.
     pub directory: PathBuf,
+    /// Whether a change of the files is adopted without being asked. Default true.
+    pub watch: bool,
+    /// How often to look at the files. Default 2 s.
+    pub look_every: Millis,
+    /// How long nothing must have changed before a change is read. Default 5 s.
+    pub settle: Millis,
 }
 
 /// `store:`

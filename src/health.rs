@@ -1,6 +1,9 @@
-//! Whether the process is well, as `/readyz` answers it.
+//! Whether the process is well, as `/readyz` answers it, and what it does, as `/status` does.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::status::{Rules, Status, VERSION};
 
 /// What is known of the process's health.
 #[derive(Debug, Default)]
@@ -15,6 +18,9 @@ struct Inner {
     store: Option<String>,
     source: Option<String>,
     facts: Option<String>,
+    instance: String,
+    address: Option<SocketAddr>,
+    rules: Rules,
 }
 
 impl Health {
@@ -52,19 +58,59 @@ impl Health {
         self.lock().facts = trouble;
     }
 
+    /// Which of several instances this is.
+    pub fn named(&self, instance: &str) {
+        self.lock().instance = instance.to_owned();
+    }
+
+    /// Where it answers.
+    pub fn listens(&self, address: SocketAddr) {
+        self.lock().address = Some(address);
+    }
+
+    /// Where it answers, once it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.lock().address
+    }
+
+    /// The rules in force and on disk.
+    pub fn rules(&self, rules: Rules) {
+        self.lock().rules = rules;
+    }
+
+    /// All that `/status` says.
+    pub fn status(&self) -> Status {
+        let inner = self.lock().clone();
+        let reasons = inner.reasons();
+        Status {
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION").into(),
+            instance: inner.instance,
+            ready: reasons.is_empty(),
+            reasons,
+            rules: inner.rules,
+        }
+    }
+
     /// Ready, or the reasons why not, one a line.
     pub fn ready(&self) -> Result<(), String> {
-        let inner = self.lock().clone();
+        let reasons = self.lock().reasons();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
+    }
+}
+
+impl Inner {
+    fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if !inner.facts_read {
+        if !self.facts_read {
             reasons.push("facts are still being read".to_owned());
         }
-        if !inner.caught_up {
+        if !self.caught_up {
             reasons.push("not caught up with the events yet".to_owned());
         }
-        reasons.extend(inner.store.map(|error| format!("store: {error}")));
-        reasons.extend(inner.source.map(|error| format!("source: {error}")));
-        reasons.extend(inner.facts.map(|error| format!("facts: {error}")));
-        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
+        reasons.extend(self.store.as_ref().map(|error| format!("store: {error}")));
+        reasons.extend(self.source.as_ref().map(|error| format!("source: {error}")));
+        reasons.extend(self.facts.as_ref().map(|error| format!("facts: {error}")));
+        reasons
     }
 }

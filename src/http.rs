@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz`, `/readyz`.
+//! `/metrics`, `/healthz`, `/readyz`, `/status`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,11 +30,14 @@ pub async fn listen(
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("listen on `{address}` (http.listen): is another keywatch running?"))?;
-    tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz, /readyz");
+    let address = listener.local_addr()?;
+    health.listens(address);
+    tracing::info!(%address, "serving /metrics, /healthz, /readyz, /status");
     let router = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/status", get(status))
         .with_state(Shared { metrics, health });
     Ok(async move {
         axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned()).await.context("serve http")
@@ -49,5 +52,12 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     match shared.health.ready() {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reasons}\n")),
+    }
+}
+
+async fn status(State(shared): State<Shared>) -> impl IntoResponse {
+    match serde_json::to_string_pretty(&shared.health.status()) {
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], text + "\n"),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], format!("{error}\n")),
     }
 }

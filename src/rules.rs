@@ -21,6 +21,7 @@ pub mod scenario;
 pub mod set;
 pub mod shipped;
 mod text;
+pub mod watch;
 
 use active::ActiveHours;
 use expr::{Condition, Scope};
@@ -33,6 +34,8 @@ pub struct RuleSet {
     pub version: String,
     /// Active rules, ordered by name. Those in status `test` are among them.
     pub rules: Vec<Rule>,
+    /// How many rules are off, and so not among them.
+    pub n_off: usize,
     /// The files that the set was compiled from, ordered by name.
     pub files: Vec<RuleFile>,
     /// What is allowed, and probably not meant.

@@ -7,12 +7,14 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::{Failure, complain, say};
+use crate::client::Place;
 use crate::engine::detect::SPECS;
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
 use crate::wall;
 use crate::yaml::{Problem, render};
 
+mod running;
 pub mod test;
 
 /// How many of the next active hours are shown.
@@ -32,6 +34,9 @@ pub enum RulesCommand {
         /// Warnings count as problems
         #[arg(long)]
         strict: bool,
+        /// Compare with the rules in force in a running keywatch: http://HOST:PORT (http.listen)
+        #[arg(long, value_name = "URL")]
+        running: Option<Place>,
     },
     /// Run the tests that stand beside the rules
     Test(test::Args),
@@ -50,16 +55,22 @@ pub enum Form {
 
 /// `keywatch rules …`
 pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
-    let (directory, output, strict) = match command {
-        RulesCommand::Check { directory, output, strict } => (directory, output, strict),
+    let (directory, output, strict, running) = match command {
+        RulesCommand::Check { directory, output, strict, running } => (directory, output, strict, running),
         RulesCommand::Test(args) => return test::test(args),
     };
+    if running.is_some() && *output == Form::Github {
+        return Err(Failure::Usage("`--running` has no form `github`: `--output text` or `json`".into()));
+    }
     let loaded = load(directory, SPECS, &[]);
     let (set, problems) = match &loaded {
         Ok(set) => (Some(set), &set.warnings),
         Err(problems) => (None, problems),
     };
     let is_fine = set.is_some() && (!*strict || problems.is_empty());
+    if let (Some(set), Some(place), true) = (set, running, is_fine) {
+        return running::compare(directory, set, place, *output);
+    }
     match output {
         Form::Json => say(&as_json(set, problems)),
         Form::Github => problems.iter().for_each(|problem| say(&annotation(problem))),

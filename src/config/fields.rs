@@ -121,6 +121,9 @@ pub const FIELDS: &[Field] = &[
 
     field("rules", Section, "The rules."),
     field("rules.directory", Text, "Folder of *.yml files.").or("rules"),
+    field("rules.watch", Flag, "Adopt a change of the files without being asked. false waits for SIGHUP.").or("true"),
+    field("rules.look_every", Duration(100, HOUR), "How often to look whether files have changed.").or("2s"),
+    field("rules.settle", Duration(100, 10 * MINUTE), "How long nothing must have changed before a change is read.").or("5s"),
 
     field("store", Section, "Where state is kept."),
     field("store.url", Shape(STORE), "sqlite:PATH for one instance, postgres://USER:PASSWORD@HOST:PORT/DATABASE for several.").or("sqlite:keywatch.db"),

@@ -205,8 +205,11 @@ fn read_geoip(mut map: MapReader<'_>, files: &Files<'_>) -> GeoipConfig {
 
 fn read_rules(mut map: MapReader<'_>, files: &Files<'_>) -> RulesConfig {
     let directory = files.path(&mut map, "directory").unwrap_or_else(|| files.base.join("rules"));
+    let watch = map.boolean("watch").unwrap_or(true);
+    let look_every = map.duration("look_every", 100..=HOUR).unwrap_or(2 * SECOND);
+    let settle = map.duration("settle", 100..=10 * MINUTE).unwrap_or(5 * SECOND);
     map.finish();
-    RulesConfig { directory }
+    RulesConfig { directory, watch, look_every, settle }
 }
 
 fn read_store(mut map: MapReader<'_>, files: &Files<'_>) -> Option<StoreConfig> {

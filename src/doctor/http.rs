@@ -1,17 +1,11 @@
 //! The address for metrics and health: free, or a keywatch answers there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::{Check, Finding};
-
-/// How long who listens there may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of an answer that are read.
-const ANSWER_MAX: u64 = 16 << 10;
+use crate::client::{Answer, get};
 
 /// Tries the address, and asks who is there where it is taken.
 pub(super) async fn examine(address: SocketAddr) -> Finding {
@@ -23,8 +17,11 @@ pub(super) async fn examine(address: SocketAddr) -> Finding {
     if taken.kind() != std::io::ErrorKind::AddrInUse {
         return Finding::fail(check, at, taken.to_string(), "set http.listen to an address of this machine");
     }
-    let answer = tokio::time::timeout(PATIENCE, ask_ready(reachable(address))).await;
-    match answer.ok().and_then(Result::ok).as_deref().and_then(ready) {
+    let answer = match reachable(address).to_string().parse() {
+        Ok(place) => get(&place, "/readyz").await.ok(),
+        Err(_) => None,
+    };
+    match answer.as_ref().and_then(ready) {
         Some((true, _)) => Finding::ok(check, at, "a keywatch answers there: ready"),
         Some((false, why)) => {
             let found = format!("a keywatch answers there, and is not ready: {why}");
@@ -44,28 +41,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn ask_ready(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET /readyz HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
 /// Whether it is ready, and why not; `None` where no keywatch answers so.
-fn ready(answer: &str) -> Option<(bool, String)> {
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?;
-    let body = body.trim();
+fn ready(answer: &Answer) -> Option<(bool, String)> {
+    let body = answer.body.trim();
     let reasons: Vec<&str> = body.lines().map(str::trim).collect();
     let is_ours = |line: &&str| {
         line.starts_with("facts ")
             || line.starts_with("not caught up")
             || ["store: ", "source: ", "facts: "].iter().any(|part| line.starts_with(part))
     };
-    match status {
-        "200" if body == "ready" => Some((true, String::new())),
-        "503" if reasons.iter().any(is_ours) => {
+    match answer.status {
+        200 if body == "ready" => Some((true, String::new())),
+        503 if reasons.iter().any(is_ours) => {
             let text: String = reasons.join(", ").chars().filter(|c| !c.is_control()).take(300).collect();
             Some((false, text))
         }
@@ -79,18 +66,19 @@ mod tests {
 
     #[test]
     fn a_keywatch_is_known_by_its_answer() {
-        for (answer, expected) in [
-            ("HTTP/1.0 200 OK\r\na: b\r\n\r\nready\n", Some((true, ""))),
+        for (status, body, expected) in [
+            (200, "ready\n", Some((true, ""))),
             (
-                "HTTP/1.0 503 No\r\n\r\nstore: away\nnot caught up with the events yet\n",
+                503,
+                "store: away\nnot caught up with the events yet\n",
                 Some((false, "store: away, not caught up with the events yet")),
             ),
-            ("HTTP/1.0 200 OK\r\n\r\n<html>", None),
-            ("HTTP/1.0 503 No\r\n\r\nbusy", None),
-            ("SSH-2.0", None),
-            ("", None),
+            (200, "<html>", None),
+            (503, "busy", None),
+            (404, "", None),
         ] {
-            assert_eq!(ready(answer), expected.map(|(ok, why)| (ok, why.to_owned())), "{answer}");
+            let answer = Answer { status, body: body.into() };
+            assert_eq!(ready(&answer), expected.map(|(ok, why)| (ok, why.to_owned())), "{body}");
         }
         assert_eq!(reachable("0.0.0.0:80".parse().unwrap()).to_string(), "127.0.0.1:80");
         assert_eq!(reachable("[::]:80".parse().unwrap()).to_string(), "[::1]:80");

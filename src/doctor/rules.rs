@@ -18,8 +18,9 @@ pub(super) fn on_disk(config: &Config) -> (Option<String>, Finding) {
             let errors: Vec<&str> = problems.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
             let n = super::count(errors.len(), "problem", "problems");
             let found = format!("{n}, the first: {}", errors.first().unwrap_or(&"unknown"));
-            let hint =
-                format!("`keywatch rules check {directory}` shows them all; the service does not start with them");
+            let hint = format!(
+                "`keywatch rules check {directory}` shows them all; a first start refuses them, any other keeps the rules in force"
+            );
             (None, Finding::fail(Check::Rules, format!("rules in {directory}"), found, hint))
         }
     }
@@ -66,7 +67,7 @@ pub(super) async fn in_force(looked: &Looked, on_disk: Option<&str>, now: crate:
             check,
             at,
             format!("{since}; the files on disk are version {version}, which nobody has adopted"),
-            "adopt them with a restart, or with `kill -HUP PID` of a running keywatch",
+            "a running keywatch adopts them by itself (rules.watch), or with `kill -HUP PID`; else a start does",
         ),
         None => Finding::warn(
             check,

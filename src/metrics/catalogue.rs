@@ -264,6 +264,11 @@ pub const CATALOGUE: &[Described] = &[
         "1 while the rule files on disk are not the rules in force.",
         "0; docs/operations.md#rules-on-disk-differ.",
     ),
+    gauge(
+        "keywatch_rules_problems",
+        "Problems of the rule files on disk. While there are any, the rules in force stay.",
+        "0; docs/operations.md#rules-on-disk-differ.",
+    ),
     gauge("keywatch_rules_active", "Rules in force that are not off.", ""),
     gauge(
         "keywatch_rules_adopted_time_seconds",
@@ -272,7 +277,11 @@ pub const CATALOGUE: &[Described] = &[
     ),
     by(
         &[known("result", &["adopted", "invalid", "store_away"])],
-        counter("keywatch_rules_reloads_total", "Reloads of the rule files that were asked for.", ""),
+        counter(
+            "keywatch_rules_reloads_total",
+            "Changed rule files, and those that SIGHUP asked for, by what became of them.",
+            "",
+        ),
     ),
     by(
         &[bounded("database", "geoip.databases")],

@@ -28,7 +28,16 @@ pub const MAX_RULES: usize = 10_000;
 
 /// Reads and compiles a directory. Problems name files as the directory was given.
 pub fn load(dir: &Path, specs: &[DetectorSpec], overrides: &[Override]) -> Result<RuleSet, Vec<Problem>> {
-    let files = load_directory(dir)?;
+    load_files(dir, load_directory(dir)?, specs, overrides)
+}
+
+/// Compiles the files that were read from a directory, as [`load`] does.
+pub fn load_files(
+    dir: &Path,
+    files: Vec<RuleFile>,
+    specs: &[DetectorSpec],
+    overrides: &[Override],
+) -> Result<RuleSet, Vec<Problem>> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let with_folder = |mut problems: Vec<Problem>| {
         for problem in problems.iter_mut().filter(|problem| names.contains(&problem.file)) {
@@ -110,11 +119,12 @@ pub fn compile_with(
     }
     problems.extend(unused);
     let version = version(&files, overrides);
+    let n_off = drafts.iter().filter(|draft| draft.status == Status::Off).count();
     let drafts = drafts.into_iter().zip(compiled).filter(|(draft, _)| draft.status != Status::Off);
     let mut rules: Vec<Rule> = drafts.filter_map(|(draft, logic)| draft.build(logic)).collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     let by_outcome = [Outcome::Ok, Outcome::Denied].map(|outcome| places_for(&rules, outcome));
-    Ok(RuleSet { version, rules, files, warnings: problems, by_outcome })
+    Ok(RuleSet { version, rules, n_off, files, warnings: problems, by_outcome })
 }
 
 /// Places of the rules that an outcome may concern.

@@ -1,6 +1,7 @@
 //! Reads a folder of rules: the only file here that reads the disk.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::RuleFile;
@@ -17,7 +18,6 @@ const TEST: &str = ".test.yml";
 /// Reads every `*.yml` of a directory and its folders but for `*.test.yml`, and every `*.txt` (values of lists), ordered
 /// by name. What starts with a dot is left alone, as are the folders that Kubernetes keeps behind a mounted map.
 pub fn load_directory(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
-    let is_rule = |name: &str| (name.ends_with(".yml") && !name.ends_with(TEST)) || name.ends_with(".txt");
     let mut walk = Walk { is_wanted: is_rule, files: Vec::new(), problems: Vec::new() };
     walk.folder(dir, "", 0);
     if !walk.files.iter().any(|file| file.name.ends_with(".yml")) && walk.problems.is_empty() {
@@ -32,6 +32,58 @@ pub fn load_tests(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
     let mut walk = Walk { is_wanted: |name| name.ends_with(TEST), files: Vec::new(), problems: Vec::new() };
     walk.folder(dir, "", 0);
     walk.finish()
+}
+
+fn is_rule(name: &str) -> bool {
+    (name.ends_with(".yml") && !name.ends_with(TEST)) || name.ends_with(".txt")
+}
+
+/// How a directory looks from outside: each file that [`load_directory`] would read, without reading it. Two looks differ
+/// where a file was written, replaced, renamed or removed, or what a link leads to was exchanged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Print {
+    files: Vec<(String, [i64; 7])>,
+    /// What could not be looked at.
+    unreadable: Vec<String>,
+}
+
+/// Looks at a directory.
+pub fn print_of(dir: &Path) -> Print {
+    let mut print = Print::default();
+    print.folder(dir, "", 0);
+    print.files.sort_unstable();
+    print.unreadable.sort_unstable();
+    print
+}
+
+impl Print {
+    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
+        if MAX_FOLDERS < depth {
+            return;
+        }
+        let entries = match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.unreadable.push(format!("{prefix}: {}", error.kind())),
+        };
+        for entry in entries {
+            let Ok(file_name) = entry.file_name().into_string() else { continue };
+            if file_name.starts_with('.') || MAX_FILES < self.files.len() {
+                continue;
+            }
+            let name = format!("{prefix}{file_name}");
+            // Follows links: what counts is the file at their end.
+            match fs::metadata(entry.path()) {
+                Ok(found) if found.is_dir() => self.folder(&entry.path(), &format!("{name}/"), depth + 1),
+                Ok(found) if is_rule(&name) || name.ends_with(".yaml") => {
+                    let [device, file, size] = [found.dev(), found.ino(), found.size()].map(u64::cast_signed);
+                    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+                    self.files.push((name, [device, file, size, times[0], times[1], times[2], times[3]]));
+                }
+                Ok(_) => {}
+                Err(error) => self.unreadable.push(format!("{name}: {}", error.kind())),
+            }
+        }
+    }
 }
 
 struct Walk {

@@ -1,6 +1,6 @@
 //! The rules version that all instances run. Files are a proposal; what is adopted here is in force.
 
-use super::db::{to_json, values};
+use super::db::{Row, to_json, values};
 use super::{Store, StoreError};
 use crate::rules::RuleFile;
 use crate::time::Millis;
@@ -18,7 +18,40 @@ pub struct StoredRules {
     pub adopted_by: String,
 }
 
+/// That a version was put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// Which.
+    pub version: String,
+    /// When (wall time).
+    pub adopted_at: Millis,
+    /// By which instance.
+    pub adopted_by: String,
+}
+
+impl StoredRules {
+    /// When and by whom they were put in force.
+    pub fn adoption(&self) -> Adoption {
+        Adoption { version: self.version.clone(), adopted_at: self.adopted_at, adopted_by: self.adopted_by.clone() }
+    }
+}
+
+fn adoption(row: &Row) -> Result<Adoption, StoreError> {
+    Ok(Adoption {
+        version: row.get("version")?,
+        adopted_at: row.get("adopted_at")?,
+        adopted_by: row.get("adopted_by")?,
+    })
+}
+
+const LAST_ADOPTION: &str = "SELECT version, adopted_at, adopted_by FROM rule_adoptions ORDER BY number DESC LIMIT 1";
+
 impl Store {
+    /// The last adoption, without the files.
+    pub async fn adoption_in_force(&self) -> Result<Option<Adoption>, StoreError> {
+        self.pools.fetch_one("rule_adoptions", LAST_ADOPTION, values![]).await?.as_ref().map(adoption).transpose()
+    }
+
     /// The rules that were adopted last.
     pub async fn rules_in_force(&self) -> Result<Option<StoredRules>, StoreError> {
         let sql = "SELECT v.version, v.files, a.adopted_at, a.adopted_by \
@@ -39,14 +72,14 @@ impl Store {
         Ok(self.pools.fetch_one("rule_versions", sql, values![version]).await?.is_some())
     }
 
-    /// Puts a validated version in force. Nothing happens where it already is.
+    /// Puts a validated version in force, and says since when it is. Nothing happens where it already is.
     pub async fn adopt_rules(
         &self,
         version: &str,
         files: &[RuleFile],
         owner: &str,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Adoption, StoreError> {
         let files: Vec<(&str, &str)> = files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
         let files = to_json("rule_versions", &files)?;
         let mut tx = self.pools.begin().await?;
@@ -56,6 +89,9 @@ impl Store {
              WHERE NOT EXISTS (SELECT 1 FROM rule_adoptions WHERE version = $1 \
                AND number = (SELECT MAX(number) FROM rule_adoptions))";
         tx.execute("rule_adoptions", adopted, values![version, now, owner]).await?;
-        tx.commit().await
+        let in_force = tx.fetch_one("rule_adoptions", LAST_ADOPTION, values![]).await?;
+        let in_force = in_force.as_ref().map(adoption).transpose()?;
+        tx.commit().await?;
+        Ok(in_force.unwrap_or_else(|| Adoption { version: version.into(), adopted_at: now, adopted_by: owner.into() }))
     }
 }

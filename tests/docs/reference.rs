@@ -17,8 +17,9 @@ const MADE: &str =
 const RULES: &str = r#"A rule is a YAML file in the folder that `rules.directory` names; `*.test.yml` and names that begin with a dot are left
 alone. A file has one rule, or several under `rules:`. All files are one version: it is validated whole, and adopted or
 refused whole. `keywatch rules check DIR` reports every problem with file, line and column;
-`keywatch rules test DIR` runs the [tests](rule-tests.md) beside the rules. SIGHUP proposes the folder to
-all instances; an invalid one changes nothing.
+`keywatch rules test DIR` runs the [tests](rule-tests.md) beside the rules. A running service adopts
+a change of the folder for all instances when nothing in it has moved for `rules.settle`, or at SIGHUP; an invalid folder
+changes nothing. `keywatch rules check DIR --running URL` says whether the rules are in force there.
 
 ```yaml
 name: stale-key-live
