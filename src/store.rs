@@ -21,7 +21,7 @@ pub use history::HISTORY_TOPIC;
 pub use journal::StoredDeadLetter;
 pub use look::{Position, Schema, Server};
 pub use read::{AlertFilter, OutboxView, Told};
-pub use rules::{Adoption, StoredRules};
+pub use rules::{Adoption, RULE_VERSIONS_KEPT, StoredRules};
 
 mod cases;
 mod db;

@@ -15,6 +15,8 @@ use keywatch::rules::files::print_of;
 use keywatch::status::{Rules, Source};
 use keywatch::store::Store;
 
+#[path = "reload/restore.rs"]
+mod restore;
 #[path = "reload/service.rs"]
 mod service;
 

@@ -109,7 +109,11 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
     }
 }
 
-fn ask<T>(config: &ConfigArg, question: impl AsyncFnOnce(&Store) -> anyhow::Result<T>) -> Result<T, Failure> {
+/// Asks the store that the configuration names. It is never made for a question.
+pub(super) fn ask<T>(
+    config: &ConfigArg,
+    question: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
     let config = load_config(&config.config)?;
     if let Some(path) = sqlite_file(config.store.url.reveal())
         && !path.exists()

@@ -1,5 +1,5 @@
 //! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests.
-//! `keywatch rules test` is in `test`.
+//! `keywatch rules test` is in `test`, `versions` and `restore` are in `versions`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,10 @@ use crate::rules::compile::load;
 use crate::wall;
 use crate::yaml::{Problem, render};
 
+mod replace;
 mod running;
 pub mod test;
+pub mod versions;
 
 /// How many of the next active hours are shown.
 const NEXT: usize = 3;
@@ -40,6 +42,10 @@ pub enum RulesCommand {
     },
     /// Run the tests that stand beside the rules
     Test(test::Args),
+    /// List the rules versions that the store keeps, the newest last
+    Versions(versions::VersionsArgs),
+    /// Write the files of a former version into a folder
+    Restore(versions::RestoreArgs),
 }
 
 /// How to print problems.
@@ -58,6 +64,8 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
     let (directory, output, strict, running) = match command {
         RulesCommand::Check { directory, output, strict, running } => (directory, output, strict, running),
         RulesCommand::Test(args) => return test::test(args),
+        RulesCommand::Versions(args) => return versions::versions(args),
+        RulesCommand::Restore(args) => return versions::restore(args),
     };
     if running.is_some() && *output == Form::Github {
         return Err(Failure::Usage("`--running` has no form `github`: `--output text` or `json`".into()));
@@ -131,6 +139,11 @@ fn annotation(problem: &Problem) -> String {
         property(&problem.file),
         data(&format!("{}{hint}", problem.message))
     )
+}
+
+/// How many, with the noun.
+fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 fn level(problem: &Problem) -> &'static str {

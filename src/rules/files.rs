@@ -57,6 +57,11 @@ pub fn print_of(dir: &Path) -> Print {
 }
 
 impl Print {
+    /// The files that it saw, relative to the directory.
+    pub fn names(&self) -> Vec<String> {
+        self.files.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
         if MAX_FOLDERS < depth {
             return;

@@ -60,6 +60,45 @@ fn rules_are_adopted_and_remembered() {
 }
 
 #[test]
+fn the_last_versions_are_kept_with_their_files() {
+    for_each_store(|store| async move {
+        let adopt = async |n: i64, now: i64| {
+            let files = [RuleFile { name: "a.yml".into(), text: format!("# {n}\n") }];
+            store.adopt_rules(&format!("v{n}"), &files, "a", now).await.unwrap()
+        };
+        let kept = async || {
+            let kept = store.rule_versions().await.unwrap();
+            let names: Vec<String> = kept.iter().map(|stored| stored.version.clone()).collect();
+            for stored in &kept {
+                assert_eq!(stored.files[0].text, format!("# {}\n", &stored.version[1..]));
+            }
+            names.join(" ")
+        };
+        assert_eq!(kept().await, "");
+        for n in 0..12 {
+            adopt(n, NOW + n).await;
+        }
+        assert_eq!(kept().await, "v2 v3 v4 v5 v6 v7 v8 v9 v10 v11");
+        assert_eq!(adopt(3, NOW + 20).await.adopted_at, NOW + 20);
+        assert_eq!(adopt(3, NOW + 21).await.adopted_at, NOW + 20, "it was in force already");
+        assert_eq!(kept().await, "v2 v4 v5 v6 v7 v8 v9 v10 v11 v3");
+        assert!(store.known_rules("v0").await.unwrap(), "known as old, though its files are gone");
+        adopt(0, NOW + 22).await;
+        assert_eq!(kept().await, "v4 v5 v6 v7 v8 v9 v10 v11 v3 v0");
+        assert_eq!(store.rules_in_force().await.unwrap().unwrap().files[0].text, "# 0\n");
+
+        let many = "INSERT INTO rule_adoptions (version, adopted_at, adopted_by) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+             SELECT 'v' || (5 + i % 2), i, 'a' FROM n RETURNING version";
+        store.sql(many).await;
+        adopt(7, NOW + 23).await;
+        assert_eq!(store.count("rule_adoptions").await, 1_000);
+        assert!(!store.known_rules("v0").await.unwrap());
+        assert_eq!(kept().await, "v6 v5 v7");
+    });
+}
+
+#[test]
 fn newer_facts_stay() {
     for_each_store(|store| async move {
         let key =

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::json;
 
-use crate::cli::rules::Form;
+use crate::cli::rules::{Form, counted};
 use crate::cli::{Failure, runtime, say};
 use crate::client::{Place, get};
 use crate::rules::RuleSet;
@@ -117,10 +117,6 @@ fn why(local: &str, disk: &status::OnDisk) -> String {
 fn adopted(rules: &InForce) -> String {
     let n = counted(rules.rules.stable + rules.rules.test, "rule");
     format!("version {}, {n}, adopted {} by {}", rules.version, minute(&rules.adopted_at), rules.adopted_by)
-}
-
-fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 /// A time of `/status` as people read it.
