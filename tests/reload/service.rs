@@ -124,3 +124,53 @@ fn wrong_use_is_said() {
         assert!(text(&ran.stderr).contains(expected), "{url}: {}", text(&ran.stderr));
     }
 }
+
+/// Ends the program with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The broker is away, which is nothing to the rules.
+#[test]
+fn sighup_adopts_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    std::fs::create_dir(folder.join("rules")).unwrap();
+    std::fs::write(folder.join("rules/a.yml"), rule("first", "")).unwrap();
+    let config = "source: {kafka: {brokers: 'localhost:1', topics: {key_events: null}}}\nhttp: {listen: '127.0.0.1:0'}\n\
+         rules: {look_every: 1h, settle: 10m}\n";
+    std::fs::write(folder.join("keywatch.yml"), config).unwrap();
+    let log = folder.join("log");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"));
+    command.arg("run").current_dir(folder).stderr(std::fs::File::create(&log).unwrap());
+    let service = Running(command.spawn().unwrap());
+    let end = std::time::Instant::now() + Duration::from_secs(120);
+    let mut until = |what: &str, done: &mut dyn FnMut() -> bool| {
+        while !done() {
+            assert!(std::time::Instant::now() < end, "{what}: {}", std::fs::read_to_string(&log).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let mut url = String::new();
+    until("to serve", &mut || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        let address = said.lines().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some(line["fields"]["address"].as_str()?.to_owned())
+        });
+        url = format!("http://{}", address.unwrap_or_default());
+        url.len() > 7
+    });
+    let code = || check(folder, &url, &[]).status.code();
+    assert_eq!(code(), Some(0));
+    std::fs::write(folder.join("rules/b.yml"), rule("second", "")).unwrap();
+    assert_eq!(code(), Some(1), "nobody looks for an hour");
+    let number = service.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &number]).status().unwrap().success());
+    until("the edit to be in force", &mut || code() == Some(0));
+}
