@@ -149,10 +149,10 @@ fn sighup_adopts_at_once() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keywatch"));
     command.arg("run").current_dir(folder).stderr(std::fs::File::create(&log).unwrap());
     let service = Running(command.spawn().unwrap());
-    let end = std::time::Instant::now() + Duration::from_secs(120);
-    let mut until = |what: &str, done: &mut dyn FnMut() -> bool| {
+    let end = keywatch::wall::instant() + Duration::from_secs(120);
+    let until = |what: &str, done: &mut dyn FnMut() -> bool| {
         while !done() {
-            assert!(std::time::Instant::now() < end, "{what}: {}", std::fs::read_to_string(&log).unwrap());
+            assert!(keywatch::wall::instant() < end, "{what}: {}", std::fs::read_to_string(&log).unwrap());
             std::thread::sleep(Duration::from_millis(50));
         }
     };
