@@ -45,7 +45,7 @@ const OURS: &[DetectorSpec] = &[
     ),
     spec(
         Kind::Spike,
-        Fires::OnEvents,
+        Fires::OnAccepted,
         &[
             param("budget", ParamType::Number { min: 0.001, max: 1000.0, default: 0.5 }),
             param("min_extra", ParamType::Count { min: 1, max: 1_000_000, default: 30 }),

@@ -75,13 +75,13 @@ pub fn run(size: &Size, rules: &RuleSet, decoder: &Decoder) -> Report {
     report
 }
 
-struct Measured {
-    events: u64,
+pub(super) struct Measured {
+    pub(super) events: u64,
     judged: u64,
     findings: u64,
     decode: Duration,
     admit: Duration,
-    step: Duration,
+    pub(super) step: Duration,
     yardstick: Duration,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &Decoder) -> Measured {
+pub(super) fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &Decoder) -> Measured {
     let mut bench = Bench::new(rules);
     bench.teach(keys, &spread, size.events as f64);
     bench.out.changes.clear();

@@ -1,11 +1,16 @@
-//! `keywatch bench rules`: what a condition costs, for one event.
+//! `keywatch bench rules`: what a condition costs, for one event, and what twenty rules with conditions add to the engine.
 
 use std::hint::black_box;
 
+use crate::bench::engine::{Size, measure};
 use crate::bench::report::{Figure, Report};
-use crate::bench::traffic::{Names, event};
+use crate::bench::traffic::{Names, Spread, event};
+use crate::engine::detect::SPECS;
+use crate::event::auth::Decoder;
 use crate::event::{AuthEvent, Outcome, Refusal};
+use crate::rules::compile::compile as compile_files;
 use crate::rules::expr::{Compiler, Condition, ListKind, Scope};
+use crate::rules::{RuleFile, RuleSet};
 use crate::time::SECOND;
 use crate::wall;
 
@@ -46,8 +51,13 @@ const OFFICES: usize = 1000;
 /// Different events that are asked about.
 const EVENTS: usize = 500;
 
-/// Asks every condition about `n_events` events (rounded up to a multiple of 500), and tells what one answer costs: asked at once, and behind its prefilter.
-pub fn run(n_events: usize) -> Report {
+/// Keys of the engine that judges with and without these rules.
+const KEYS: usize = 2_000;
+/// Each set of rules is measured so often, in turn, and its best run counts: the machine's noise only ever adds.
+const TURNS: usize = 5;
+
+/// Asks every condition about `n_events` events (rounded up to a multiple of 500), and tells what one answer costs: asked at once, and behind its prefilter. Then lets the engine judge as many events by `rules`, and by `rules` with a rule for each condition.
+pub fn run(n_events: usize, rules: &RuleSet, decoder: &Decoder) -> Report {
     let mut report = Report::new("rules");
     let conditions = compile();
     let names: Vec<Names> = (0..1000).map(Names::of).collect();
@@ -97,11 +107,59 @@ pub fn run(n_events: usize) -> Report {
         started.elapsed().as_nanos() as f64 / n_answers,
         "ns",
     ));
+    add_engine(&mut report, n_events, rules, decoder);
     report
 }
 
+/// What an event costs the engine under the rules alone, with twenty more that can say something of it, and with twenty
+/// more that only speak of refused calls.
+fn add_engine(report: &mut Report, n_events: usize, rules: &RuleSet, decoder: &Decoder) {
+    let sets = [
+        ("the given rules", None),
+        ("and 20 rules of refused calls", with(rules, |text| format!("event.outcome == \"denied\" && ({text})"))),
+        ("and 20 rules", with(rules, str::to_owned)),
+    ];
+    let size = Size { keys: KEYS, zipf_keys: KEYS, events: n_events, per_second: 1_000.0 };
+    let mut best = [f64::INFINITY; 3];
+    for _ in 0..TURNS {
+        for ((_, set), best) in sets.iter().zip(&mut best) {
+            let measured = measure(KEYS, Spread::Uniform, &size, set.as_ref().unwrap_or(rules), decoder);
+            *best = best.min(measured.step.as_nanos() as f64 / measured.events.max(1) as f64);
+        }
+    }
+    for ((title, _), nanos) in sets.iter().zip(best) {
+        report.figures.push(Figure::plain(format!("judging by {title}"), nanos, "ns/event"));
+    }
+    report.figures.push(Figure::plain(
+        "what one more rule of refused calls adds",
+        (best[1] - best[0]) / 20.0,
+        "ns/event",
+    ));
+    report.figures.push(Figure::plain("what one more rule adds", (best[2] - best[0]) / 20.0, "ns/event"));
+}
+
+/// The rules, and one of kind `custom` for each condition.
+fn with(rules: &RuleSet, condition: impl Fn(&str) -> String) -> Option<RuleSet> {
+    let offices: Vec<String> = offices().collect();
+    let mut text = format!("lists:\n  office: {{type: cidr, values: [{}]}}\nrules:\n", offices.join(", "));
+    for (n, one) in CONDITIONS.iter().enumerate() {
+        let condition = condition(one).replace('\'', "''");
+        text += &format!(
+            "  - {{name: bench-{n}, kind: custom, title: Bench, description: Bench., severity: info, audience: support, \
+             runbook: [None.], condition: '{condition}'}}\n"
+        );
+    }
+    let mut files = rules.files.clone();
+    files.push(RuleFile { name: "bench-of-conditions.yml".into(), text });
+    compile_files(files, SPECS).ok()
+}
+
+fn offices() -> impl Iterator<Item = String> {
+    (0..OFFICES).map(|i| format!("10.{}.{}.0/24", i / 256, i % 256))
+}
+
 fn compile() -> Vec<Condition> {
-    let offices: Vec<String> = (0..OFFICES).map(|i| format!("10.{}.{}.0/24", i / 256, i % 256)).collect();
+    let offices: Vec<String> = offices().collect();
     let offices: Vec<&str> = offices.iter().map(String::as_str).collect();
     let mut compiler = Compiler::new();
     // Both are constants: a test compiles them.
@@ -117,9 +175,12 @@ mod tests {
 
     #[test]
     fn every_condition_is_asked_about_every_event() {
-        let report = run(501);
+        let Ok(rules) = compile_files(Vec::new(), SPECS) else { panic!("no rules are valid rules") };
+        let decoder = crate::app::decoder(None, &crate::brand::Brand::default());
+        let report = run(501, &rules, &decoder);
         assert_eq!(report.counts["events"], 1000);
-        assert_eq!(report.figures.len(), CONDITIONS.len() + 2);
+        assert_eq!(report.figures.len(), CONDITIONS.len() + 7);
+        assert!(with(&rules, str::to_owned).is_some_and(|set| set.rules.len() == CONDITIONS.len()));
         assert_eq!(report.counts["conditions"], CONDITIONS.len());
     }
 }

@@ -162,7 +162,10 @@ pub fn bench(command: &BenchCommand) -> Result<(), Failure> {
             let (rules, decoder) = (Arc::new(rules(&common.rules)?), Arc::new(decoder(None, &Brand::default())));
             print(&runtime()?.block_on(restart::run(*keys as usize, store.url(), &rules, &decoder))?, common)
         }
-        BenchCommand::Rules { events, common } => print(&bench::rules::run(*events as usize), common),
+        BenchCommand::Rules { events, common } => {
+            let rules = rules(&common.rules)?;
+            print(&bench::rules::run(*events as usize, &rules, &decoder(None, &Brand::default())), common)
+        }
         BenchCommand::Memory { keys, common } => print(&memory::run(*keys as usize, &rules(&common.rules)?), common),
     }
 }

@@ -51,6 +51,8 @@ pub struct DetectorSpec {
 pub enum Fires {
     /// What the detector sees in an event.
     OnEvents,
+    /// On accepted calls alone.
+    OnAccepted,
     /// That nothing happens: there is no event to ask about.
     ByTime,
     /// The rule's own condition, which it must have.

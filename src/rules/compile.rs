@@ -15,7 +15,7 @@ use super::names::{Names, has_word, report};
 use super::read::{Defaults, Draft, Sections, read_defaults, read_file};
 use super::set::{Override, nearest};
 use super::text::Written;
-use super::{Counting, Exception, ExceptionEntry, Grouping, Rule, RuleFile, RuleSet, Status};
+use super::{Counting, Exception, ExceptionEntry, Grouping, Rule, RuleFile, RuleSet, SeverityChange, Status};
 use crate::alert::{Audience, Severity, hex};
 use crate::engine::detect::{DetectorSpec, Fires};
 use crate::engine::params::ParamValue;
@@ -304,6 +304,7 @@ impl Context<'_> {
         let severity_when =
             severity_when.filter_map(|(written, change)| Some((compile(written, draft.file)?, *change))).collect();
         self.check_kind(draft);
+        self.check_reach(draft, condition.as_ref());
         let exceptions = draft.exceptions.iter().map(|shape| self.exception(draft, shape)).collect();
         Logic { condition, severity_when, exceptions }
     }
@@ -329,6 +330,32 @@ impl Context<'_> {
     fn not_at_hand(&self, draft: &Draft<'_>, text: &str) -> Option<&'static str> {
         let is_timed = draft.spec.is_some_and(|spec| spec.fires == Fires::ByTime);
         ["event", "features"].into_iter().find(|name| is_timed && has_word(text, name))
+    }
+
+    /// What can never happen, although each part of the rule could.
+    fn check_reach(&self, draft: &Draft<'_>, condition: Option<&Condition>) {
+        let problems = &self.parsed[draft.file].problems;
+        if let (Some(condition), Some(written)) = (condition, &draft.condition) {
+            let filter = condition.prefilter();
+            if let Some(env) = draft.matcher.key_env.filter(|env| !filter.allows_key_env(*env)) {
+                let message = format!("never true of the {} keys that `match` leaves", env.as_str());
+                problems.add_with_hint(written.at, message, "leave `match.key_env` out, or ask for the same here");
+            }
+            let is_of_accepted = draft.spec.is_some_and(|spec| spec.fires == Fires::OnAccepted);
+            if is_of_accepted && !filter.allows_outcome(Outcome::Ok) {
+                let kind = draft.spec.map_or("", |spec| spec.kind.as_str());
+                let message =
+                    format!("a rule of kind `{kind}` looks at accepted calls only: this is never true of one");
+                problems.add_with_hint(written.at, message, "for refused calls use kind `threshold` or `custom`");
+            }
+        }
+        for (n, (written, _)) in draft.severity_when.iter().enumerate() {
+            let same = |(other, _): &&(Written, SeverityChange)| other.text.trim() == written.text.trim();
+            if let Some((first, _)) = draft.severity_when[..n].iter().find(same) {
+                let hint = format!("the same condition is on line {}: the first that is true counts", first.at.line);
+                problems.add_with_hint(written.at, "never reached", hint);
+            }
+        }
     }
 
     /// Fields that a kind needs, or has no use for.

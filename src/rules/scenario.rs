@@ -11,6 +11,7 @@ use crate::time::{DAY, Millis, duration_text};
 use crate::yaml::Position;
 
 pub mod events;
+mod mail;
 pub mod read;
 pub mod report;
 pub mod run;

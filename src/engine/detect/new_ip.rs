@@ -13,7 +13,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
           used. Quiet while the key is being learned, and for keys that often show new networks.",
-    fires: Fires::OnEvents,
+    fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
             name: "learning",

@@ -17,7 +17,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Spike,
     doc: "Accepted calls in ten minutes or an hour beyond what the key's own hour-of-day profile and scatter make likely \
           (negative binomial). Fires as soon as the count passes the limit, before the window ends.",
-    fires: Fires::OnEvents,
+    fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
             name: "budget",

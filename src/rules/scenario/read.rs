@@ -288,7 +288,9 @@ impl Reader<'_> {
         for name in ["starts", "ends"] {
             add(name, times.read(&mut map, name).map(|at| offset_text(times.starts, at)));
         }
-        add("summary_contains", plain(&mut map, "summary_contains"));
+        for name in ["summary_contains", "subject", "mail_contains"] {
+            add(name, plain(&mut map, name));
+        }
         let evidence = map.map("evidence");
         for entry in evidence.free_entries() {
             add(&format!("evidence.{}", entry.key), evidence.text(&entry.value));

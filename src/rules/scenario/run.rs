@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::Merged;
+use super::mail::mail_of;
 use super::{Expected, Test, offset_text};
 use crate::alert::Alert;
 use crate::engine::detect::{DetectorSpec, Watch};
@@ -85,7 +86,8 @@ pub fn run(test: &Test, rules: &RuleSet, specs: &[DetectorSpec]) -> Outcome {
         let mut found: Vec<&Alert> = stage.found.values().filter(is_looked_at).collect();
         found.sort_by(|a, b| (a.starts_at, &a.rule, &a.subject).cmp(&(b.starts_at, &b.rule, &b.subject)));
         outcome.fired.extend(found.iter().map(|alert| alert.rule.clone()));
-        let failure = compare(&expectation.alerts, &found, test.starts);
+        let view = View { starts: test.starts, facts: &facts };
+        let failure = compare(&expectation.alerts, &found, view);
         outcome.failures.extend(failure.map(|failure| Failure {
             at: expectation.at,
             time: expectation.time,
@@ -157,10 +159,17 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// From where a test looks at its alerts.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    starts: Millis,
+    facts: &'a FactBook,
+}
+
 /// What differs; `None` = nothing.
-fn compare(expected: &[Expected], found: &[&Alert], starts: Millis) -> Option<Failure> {
+fn compare(expected: &[Expected], found: &[&Alert], view: View<'_>) -> Option<Failure> {
     let wrong: Vec<Vec<Vec<usize>>> =
-        expected.iter().map(|one| found.iter().map(|alert| one.wrong(alert, starts)).collect()).collect();
+        expected.iter().map(|one| found.iter().map(|alert| one.wrong(alert, view)).collect()).collect();
     let pairs = pair(expected.len(), found.len(), |one, alert| wrong[one][alert].is_empty());
     let mut left: Vec<usize> = (0..expected.len()).filter(|one| !pairs.contains(&Some(*one))).collect();
     let mut over: Vec<usize> = (0..found.len()).filter(|alert| pairs[*alert].is_none()).collect();
@@ -187,14 +196,14 @@ fn compare(expected: &[Expected], found: &[&Alert], starts: Millis) -> Option<Fa
         over.retain(|other| *other != alert);
         let fields = wrong[one][alert].iter().map(|field| {
             let (name, want) = &expected[one].0[*field];
-            (name.clone(), want.clone(), shown(found[alert], name, starts))
+            (name.clone(), want.clone(), shown(found[alert], name, view))
         });
         differing.push(Differing { expected: expected[one].line(), fields: fields.collect() });
     }
     let missing = left.into_iter().map(|one| expected[one].line()).collect();
     let n_over = over.len();
     let mut unexpected: Vec<String> =
-        over.into_iter().take(SHOWN_MAX).map(|alert| line_of(found[alert], starts)).collect();
+        over.into_iter().take(SHOWN_MAX).map(|alert| line_of(found[alert], view)).collect();
     if SHOWN_MAX < n_over {
         unexpected.push(format!("and {} more", n_over - SHOWN_MAX));
     }
@@ -233,8 +242,8 @@ fn pair(n_expected: usize, n_found: usize, fits: impl Fn(usize, usize) -> bool) 
 
 impl Expected {
     /// The fields, by place, that are other than asked.
-    fn wrong(&self, alert: &Alert, starts: Millis) -> Vec<usize> {
-        let is_wrong = |(_, (name, want)): &(usize, &(String, String))| !agrees(alert, name, want, starts);
+    fn wrong(&self, alert: &Alert, view: View<'_>) -> Vec<usize> {
+        let is_wrong = |(_, (name, want)): &(usize, &(String, String))| !agrees(alert, name, want, view);
         self.0.iter().enumerate().filter(is_wrong).map(|(place, _)| place).collect()
     }
 
@@ -253,10 +262,10 @@ impl Expected {
     }
 }
 
-fn agrees(alert: &Alert, name: &str, want: &str, starts: Millis) -> bool {
-    let is = shown(alert, name, starts);
+fn agrees(alert: &Alert, name: &str, want: &str, view: View<'_>) -> bool {
+    let is = shown(alert, name, view);
     match name {
-        "summary_contains" => is.contains(want),
+        "summary_contains" | "mail_contains" => is.contains(want),
         "source" => alert.source.as_ref().is_some_and(|source| source.address == want || source.network == want),
         // A number is the same however it is written.
         name if name.starts_with("evidence.") => {
@@ -267,7 +276,7 @@ fn agrees(alert: &Alert, name: &str, want: &str, starts: Millis) -> bool {
 }
 
 /// A field of an alert as tests write it; [`NONE`] where it has none.
-fn shown(alert: &Alert, name: &str, starts: Millis) -> String {
+fn shown(alert: &Alert, name: &str, view: View<'_>) -> String {
     let none = || NONE.to_owned();
     match name {
         "rule" => alert.rule.clone(),
@@ -279,9 +288,12 @@ fn shown(alert: &Alert, name: &str, starts: Millis) -> String {
         "state" => alert.state.as_str().to_owned(),
         "part" => part_of(alert).unwrap_or_else(none),
         "source" => alert.source.as_ref().map_or_else(none, |source| source.network.clone()),
-        "starts" => offset_text(starts, alert.starts_at),
-        "ends" => alert.ends_at.map_or_else(none, |at| offset_text(starts, at)),
+        "starts" => offset_text(view.starts, alert.starts_at),
+        "ends" => alert.ends_at.map_or_else(none, |at| offset_text(view.starts, at)),
         "summary_contains" => alert.summary.clone(),
+        "subject" => mail_of(alert, view.facts).subject,
+        // Its lines are broken at a width; a test asks for words.
+        "mail_contains" => mail_of(alert, view.facts).text.split_whitespace().collect::<Vec<_>>().join(" "),
         name => match name.strip_prefix("evidence.").and_then(|name| alert.evidence.get(name)) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
@@ -297,10 +309,10 @@ fn part_of(alert: &Alert) -> Option<String> {
 }
 
 /// An alert as a test could expect it.
-fn line_of(alert: &Alert, starts: Millis) -> String {
+fn line_of(alert: &Alert, view: View<'_>) -> String {
     let mut fields = Vec::new();
     for name in ["rule", "key", "merchant", "severity", "audience", "state", "part", "starts", "ends"] {
-        let is = shown(alert, name, starts);
+        let is = shown(alert, name, view);
         if is != NONE {
             fields.push((name.to_owned(), is));
         }
