@@ -7,6 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 mod problem;
 mod read;
+pub mod schema;
 mod suggest;
 
 pub use problem::{Problem, Problems, is_secret_name, render};

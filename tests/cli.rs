@@ -329,13 +329,13 @@ fn rules_are_checked_for_people_programs_and_pull_requests() {
     let folder = bad.path().to_str().unwrap();
     let text = keywatch(&["rules", "check", folder]);
     assert_eq!((text.code, text.out.as_str()), (Some(1), ""));
-    assert!(text.err.contains("spike.yml:8:11: expected one of") && text.err.contains("hint: did you mean `warning`?"));
+    assert!(text.err.contains("spike.yml:9:11: expected one of") && text.err.contains("hint: did you mean `warning`?"));
     let json = keywatch(&["rules", "check", folder, "-o", "json"]);
     let report: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!((json.code, &report["valid"], &report["problems"][0]["line"]), (Some(1), &false.into(), &8.into()));
+    assert_eq!((json.code, &report["valid"], &report["problems"][0]["line"]), (Some(1), &false.into(), &9.into()));
     let github = keywatch(&["rules", "check", folder, "-o", "github"]);
     let line = github.out.lines().next().unwrap();
-    assert!(line.starts_with("::error file=") && line.contains(",line=8,col=11::expected one of"), "{line}");
+    assert!(line.starts_with("::error file=") && line.contains(",line=9,col=11::expected one of"), "{line}");
     assert!(line.ends_with("%0Ahint: did you mean `warning`?") && github.out.lines().count() == 1, "{line}");
 
     let warned = rules_with("spike.yml", "name: spike", "name: spike\nactive: {zone: Europe/Zurich}");

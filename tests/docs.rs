@@ -184,6 +184,23 @@ fn the_schema_of_the_configuration_is_as_its_fields_say() {
 }
 
 #[test]
+fn the_schemas_of_rules_are_as_their_readers_say() {
+    use keywatch::rules::schema;
+    let (rules, tests) = (schema::text(keywatch::engine::detect::SPECS), schema::text_for_tests());
+    expect_file("docs/reference/rules.schema.json", &rules);
+    expect_file("docs/reference/rules.tests.schema.json", &tests);
+    assert_eq!(keywatch(&["rules", "schema"]).0, rules);
+    assert_eq!(keywatch(&["rules", "schema", "--for", "tests"]).0, tests);
+    for entry in std::fs::read_dir(root().join("rules")).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = if path.to_string_lossy().ends_with(".test.yml") { "rules.tests" } else { "rules" };
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = format!("# yaml-language-server: $schema=../docs/reference/{kind}.schema.json\n");
+        assert!(text.starts_with(&line), "{} does not begin with {line}", path.display());
+    }
+}
+
+#[test]
 fn every_anchor_is_a_heading() {
     let mut sources = pages();
     sources.push(root().join("src/metrics/catalogue.rs"));

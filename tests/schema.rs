@@ -1,5 +1,9 @@
-//! The configuration's schema: that it and the loader agree, in both directions and at every bound.
+//! The schemas: that they and the loaders agree, in both directions and at every bound. Here the configuration's.
 
+#[path = "schema/rule_tests.rs"]
+mod rule_tests;
+#[path = "schema/rules.rs"]
+mod rules;
 #[path = "schema/validate.rs"]
 mod validate;
 

@@ -1,5 +1,5 @@
-//! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests.
-//! `keywatch rules test` is in `test`, `versions` and `restore` are in `versions`.
+//! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests;
+//! and the schema. `keywatch rules test` is in `test`, `versions` and `restore` are in `versions`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use crate::client::Place;
 use crate::engine::detect::SPECS;
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
+use crate::rules::schema;
 use crate::wall;
 use crate::yaml::{Problem, render};
 
@@ -46,6 +47,21 @@ pub enum RulesCommand {
     Versions(versions::VersionsArgs),
     /// Write the files of a former version into a folder
     Restore(versions::RestoreArgs),
+    /// Print the JSON Schema of rule files, for editors
+    Schema {
+        /// Of which files
+        #[arg(long = "for", value_enum, default_value = "rules")]
+        files: Files,
+    },
+}
+
+/// Files that a schema is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Files {
+    /// Rule files
+    Rules,
+    /// Their tests, `*.test.yml`
+    Tests,
 }
 
 /// How to print problems.
@@ -66,6 +82,8 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
         RulesCommand::Test(args) => return test::test(args),
         RulesCommand::Versions(args) => return versions::versions(args),
         RulesCommand::Restore(args) => return versions::restore(args),
+        RulesCommand::Schema { files: Files::Rules } => return tell_schema(&schema::text(SPECS)),
+        RulesCommand::Schema { files: Files::Tests } => return tell_schema(&schema::text_for_tests()),
     };
     if running.is_some() && *output == Form::Github {
         return Err(Failure::Usage("`--running` has no form `github`: `--output text` or `json`".into()));
@@ -91,6 +109,11 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
         }
     }
     if is_fine { Ok(()) } else { Err(Failure::Told) }
+}
+
+fn tell_schema(text: &str) -> Result<(), Failure> {
+    say(text);
+    Ok(())
 }
 
 fn tell(directory: &Path, set: &RuleSet) {

@@ -8,18 +8,16 @@ use serde_json::{Map, Value, json};
 use super::fields::{FIELDS, Field, Type};
 use crate::event::mapping;
 use crate::time::duration_text;
+use crate::yaml::schema::{DURATION, object, or_nothing, root};
 
 /// A text that takes something from the environment: what it comes to is for the loader to judge.
 const VARIABLE: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}";
-const DURATION: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
-    let mut root = section("");
-    root.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
-    root.insert("title".into(), "keywatch configuration".into());
-    root.insert("description".into(), "keywatch.yml; docs/reference/config.md says more".into());
-    Value::Object(root)
+    let mut whole = root("keywatch configuration", "keywatch.yml; docs/reference/config.md says more");
+    whole.extend(section(""));
+    Value::Object(whole)
 }
 
 /// The schema as it is printed.
@@ -49,14 +47,6 @@ fn section(path: &str) -> Map<String, Value> {
     schema
 }
 
-fn object(properties: Map<String, Value>) -> Map<String, Value> {
-    let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("properties".into(), properties.into());
-    schema.insert("additionalProperties".into(), false.into());
-    schema
-}
-
 fn described(field: &Field) -> Value {
     let mut schema = match field.ty {
         Type::Section => Value::Object(section(field.path)),
@@ -82,18 +72,6 @@ fn described(field: &Field) -> Value {
     }
     schema["description"] = doc.into();
     schema
-}
-
-fn or_nothing(schema: &mut Value) {
-    match (schema.get("type").cloned(), schema.get_mut("anyOf")) {
-        (Some(Value::Array(mut types)), _) => {
-            types.push("null".into());
-            schema["type"] = types.into();
-        }
-        (Some(ty), _) => schema["type"] = json!([ty, "null"]),
-        (None, Some(Value::Array(forms))) => forms.push(json!({"type": "null"})),
-        (None, _) => {}
-    }
 }
 
 fn of_type(ty: Type) -> Value {

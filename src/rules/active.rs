@@ -8,7 +8,7 @@ use crate::yaml::{MapReader, closest};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Spans of hours in one rule.
-const MAX_SPANS: usize = 24;
+pub(super) const MAX_SPANS: usize = 24;
 const MINUTES_A_DAY: u16 = 24 * 60;
 
 /// Days and hours on a zone's clock.
@@ -67,6 +67,11 @@ impl ActiveHours {
     }
 }
 
+/// Every name that `zone` may have.
+pub(super) fn zones() -> impl Iterator<Item = &'static str> {
+    chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
+}
+
 /// Reads `active:`. `None` only where a problem was noted.
 pub(super) fn read_active(mut map: MapReader<'_>) -> Option<ActiveHours> {
     let zone = map.required_string("zone");
@@ -75,7 +80,7 @@ pub(super) fn read_active(mut map: MapReader<'_>) -> Option<ActiveHours> {
         Ok(zone) => Some(zone),
         Err(_) => {
             let shown = map.problems().quote(zone_at, &name);
-            let hint = match closest(&name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
+            let hint = match closest(&name, zones()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "a name of the IANA database, such as `Europe/Zurich` or `UTC`".into(),
             };

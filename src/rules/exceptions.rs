@@ -5,9 +5,9 @@ use crate::time::{DAY, Millis, parse_rfc3339};
 use crate::yaml::{MapReader, Node, Position, Problems, Value};
 
 /// Shapes in one rule.
-const MAX_SHAPES: usize = 16;
+pub(super) const MAX_SHAPES: usize = 16;
 /// Fields in one shape.
-const MAX_FIELDS: usize = 4;
+pub(super) const MAX_FIELDS: usize = 4;
 /// Entries of one shape, over all files.
 pub(super) const MAX_ENTRIES: usize = 1_000;
 /// Alternatives in one place of an entry.

@@ -9,7 +9,7 @@ use crate::alert::{Audience, Severity};
 use crate::yaml::{MapReader, Node, Position, Problems, Value};
 
 /// Entries of `overrides:` in one file.
-const MAX_OVERRIDES: usize = 1_000;
+pub(super) const MAX_OVERRIDES: usize = 1_000;
 
 /// The change of one rule, as it was read. Its parameters and exceptions are read again once the rule is known.
 pub(super) struct OverrideDraft {

@@ -16,15 +16,15 @@ use crate::yaml::{MapReader, Node, Position, Problems, Value, closest, known_wor
 /// Steps of a runbook: more are not read.
 pub const MAX_STEPS: usize = 5;
 /// Entries of a list in `match`.
-const MAX_LISTED: usize = 10_000;
+pub(super) const MAX_LISTED: usize = 10_000;
 /// A title survives in a mail's subject.
-const MAX_TITLE: usize = 60;
+pub(super) const MAX_TITLE: usize = 60;
 const MAX_DESCRIPTION: usize = 1_000;
 const MAX_STEP: usize = 300;
 /// Entries of `severity_when`.
-const MAX_CHANGES: usize = 16;
+pub(super) const MAX_CHANGES: usize = 16;
 /// `for` and `keep_firing_for`, at most.
-const MAX_HOLD: Millis = 7 * DAY;
+pub(super) const MAX_HOLD: Millis = 7 * DAY;
 
 /// What a file adds to the rule set.
 #[derive(Default)]
@@ -162,7 +162,7 @@ pub(super) fn read_defaults(root: &Node, problems: &Problems) -> Option<(Default
     let defaults = Defaults {
         severity: map.word("severity", &Severity::ALL.map(|s| (s.as_str(), s))),
         audience: map.word("audience", &AUDIENCES.map(|a| (a.as_str(), a))),
-        runbook: map.has("runbook").then(|| read_runbook(&mut map)),
+        runbook: map.node("runbook").is_some().then(|| read_runbook(&mut map)),
         active: map.optional_map("active").and_then(read_active),
         owner: map.string("owner"),
     };

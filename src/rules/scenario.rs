@@ -15,6 +15,7 @@ mod mail;
 pub mod read;
 pub mod report;
 pub mod run;
+pub mod schema;
 
 /// Tests in one file.
 pub const TESTS_MAX: usize = 1_000;

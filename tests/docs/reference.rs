@@ -147,6 +147,36 @@ runbook: [Ask who did it.]
 `zone` is a name of the IANA database and must be given; `days` and `hours` are all where they are left out. A span over midnight
 belongs to the day on which it began. Event time counts. `stale_key` fires once, by time, and so has no hours: those of `defaults` leave it alone. `keywatch rules check` prints the next three times.
 
+## In your editor
+
+An editor that speaks to `yaml-language-server` (VS Code with the YAML extension, Neovim, Emacs, Helix, Zed) completes fields,
+words and the parameters of the rule's kind, shows what each means and its default, and marks what is unknown, missing or of
+the wrong type. The schema is [rules.schema.json](rules.schema.json), for tests
+[rules.tests.schema.json](rules.tests.schema.json). The shipped files name it in their first line, relative to themselves.
+
+In a folder of your own, write the schemas beside the rules and name them in the first line of each file:
+
+```sh
+keywatch rules schema > rules.schema.json
+keywatch rules schema --for tests > rules.tests.schema.json
+```
+
+```text
+# yaml-language-server: $schema=rules.schema.json
+```
+
+Or let the editor's settings name them once, here for VS Code; the narrower pattern is for the tests:
+
+```json
+"yaml.schemas": {
+  "/etc/keywatch/rules.schema.json": ["/etc/keywatch/rules/**/!(*.test).yml"],
+  "/etc/keywatch/rules.tests.schema.json": ["/etc/keywatch/rules/**/*.test.yml"]
+}
+```
+
+After an upgrade write them again. The editor does not see what a condition says, other files, or the range of a duration:
+`keywatch rules check` does. It also marks a field whose value is still to be written, and a bare `true` where a text is meant.
+
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
 

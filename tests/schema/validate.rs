@@ -1,4 +1,7 @@
-//! A validator for the part of JSON Schema (draft-07) that the configuration's schema uses. Panics at any other word.
+//! A validator for the part of JSON Schema (draft-07) that our schemas use. Panics at any other word.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use keywatch::yaml::{self, Problems};
 use regex::Regex;
@@ -7,76 +10,122 @@ use serde_json::{Number, Value};
 /// What is wrong, each with its place. Empty = valid.
 pub fn validate(schema: &Value, value: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
-    check(schema, value, "", &mut wrong);
+    Validator { definitions: &schema["definitions"], patterns: RefCell::default() }
+        .check(schema, value, "", &mut wrong);
     wrong
 }
 
-fn is_valid(schema: &Value, value: &Value) -> bool {
-    validate(schema, value).is_empty()
+struct Validator<'a> {
+    definitions: &'a Value,
+    patterns: RefCell<HashMap<String, Regex>>,
 }
 
-fn check(schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
-    let Value::Object(words) = schema else { panic!("{schema} is no schema") };
-    let each = |list: &Value| list.as_array().unwrap().clone();
-    for (word, says) in words {
-        let is_right = match word.as_str() {
-            "$schema" | "title" | "description" | "default" => true,
-            "then" => words.contains_key("if"),
-            "type" => match says {
-                Value::String(ty) => is_of(ty, value),
-                types => each(types).iter().any(|ty| is_of(ty.as_str().unwrap(), value)),
-            },
-            "enum" => each(says).contains(value),
-            "pattern" => value.as_str().is_none_or(|text| Regex::new(says.as_str().unwrap()).unwrap().is_match(text)),
-            "minimum" => value.as_i64().is_none_or(|n| n >= says.as_i64().unwrap()),
-            "maximum" => value.as_i64().is_none_or(|n| n <= says.as_i64().unwrap()),
-            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= says.as_u64().unwrap()),
-            "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= says.as_u64().unwrap()),
-            "maxProperties" => value.as_object().is_none_or(|fields| fields.len() as u64 <= says.as_u64().unwrap()),
-            "items" => {
-                for item in value.as_array().into_iter().flatten() {
-                    check(says, item, at, wrong);
+impl Validator<'_> {
+    fn fits(&self, pattern: &str, text: &str) -> bool {
+        let mut patterns = self.patterns.borrow_mut();
+        patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).unwrap()).is_match(text)
+    }
+
+    fn is_valid(&self, schema: &Value, value: &Value) -> bool {
+        let mut wrong = Vec::new();
+        self.check(schema, value, "", &mut wrong);
+        wrong.is_empty()
+    }
+
+    fn check(&self, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+        let Value::Object(words) = schema else { panic!("{schema} is no schema") };
+        let each = |list: &Value| list.as_array().unwrap().clone();
+        for (word, says) in words {
+            let is_right = match word.as_str() {
+                "$schema" | "title" | "description" | "default" | "definitions" | "examples" => true,
+                // Words of editors.
+                "markdownDescription" | "enumDescriptions" | "markdownEnumDescriptions" => true,
+                "errorMessage" | "patternErrorMessage" | "doNotSuggest" => true,
+                "then" | "else" => words.contains_key("if"),
+                "$ref" => {
+                    let name = says.as_str().unwrap().strip_prefix("#/definitions/").unwrap();
+                    self.check(&self.definitions[name], value, at, wrong);
+                    true
                 }
-                true
-            }
-            "properties" => {
-                for (name, schema) in says.as_object().unwrap() {
-                    if let Some(field) = value.get(name) {
-                        check(schema, field, &format!("{at}/{name}"), wrong);
+                "const" => value == says,
+                "type" => match says {
+                    Value::String(ty) => is_of(ty, value),
+                    types => each(types).iter().any(|ty| is_of(ty.as_str().unwrap(), value)),
+                },
+                "enum" => each(says).contains(value),
+                "pattern" => {
+                    value.as_str().is_none_or(|text| Regex::new(says.as_str().unwrap()).unwrap().is_match(text))
+                }
+                "maxLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 <= says.as_u64().unwrap()),
+                "minimum" => value.as_f64().is_none_or(|n| n >= says.as_f64().unwrap()),
+                "maximum" => value.as_f64().is_none_or(|n| n <= says.as_f64().unwrap()),
+                "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= says.as_u64().unwrap()),
+                "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= says.as_u64().unwrap()),
+                "maxProperties" => value.as_object().is_none_or(|fields| fields.len() as u64 <= says.as_u64().unwrap()),
+                "items" => {
+                    for item in value.as_array().into_iter().flatten() {
+                        self.check(says, item, at, wrong);
                     }
+                    true
                 }
-                true
-            }
-            "additionalProperties" => {
-                let known = |name: &str| words.get("properties").is_some_and(|known| known.get(name).is_some());
-                let others = value.as_object().into_iter().flatten().filter(|(name, _)| !known(name));
-                for (name, field) in others {
-                    match says {
-                        Value::Bool(false) => wrong.push(format!("{at}/{name}: unknown")),
-                        schema => check(schema, field, &format!("{at}/{name}"), wrong),
+                "properties" => {
+                    for (name, schema) in says.as_object().unwrap() {
+                        if let Some(field) = value.get(name) {
+                            self.check(schema, field, &format!("{at}/{name}"), wrong);
+                        }
                     }
+                    true
                 }
-                true
-            }
-            "required" => value
-                .as_object()
-                .is_none_or(|fields| each(says).iter().all(|name| fields.contains_key(name.as_str().unwrap()))),
-            "anyOf" => each(says).iter().any(|schema| is_valid(schema, value)),
-            "allOf" => {
-                each(says).iter().for_each(|schema| check(schema, value, at, wrong));
-                true
-            }
-            "not" => !is_valid(says, value),
-            "if" => {
-                if is_valid(says, value) {
-                    check(&words["then"], value, at, wrong);
+                "patternProperties" => {
+                    for (pattern, schema) in says.as_object().unwrap() {
+                        let pattern = Regex::new(pattern).unwrap();
+                        let named = value.as_object().into_iter().flatten().filter(|(name, _)| pattern.is_match(name));
+                        named.for_each(|(name, field)| self.check(schema, field, &format!("{at}/{name}"), wrong));
+                    }
+                    true
                 }
-                true
+                "dependencies" => {
+                    let has = |name: &str| value.get(name).is_some();
+                    let mut all = says.as_object().unwrap().iter().filter(|(name, _)| has(name));
+                    all.all(|(_, needed)| each(needed).iter().all(|name| has(name.as_str().unwrap())))
+                }
+                "additionalProperties" => {
+                    let known = |name: &str| {
+                        words.get("properties").is_some_and(|known| known.get(name).is_some())
+                            || words.get("patternProperties").is_some_and(|known| {
+                                known.as_object().unwrap().keys().any(|pattern| self.fits(pattern, name))
+                            })
+                    };
+                    let others = value.as_object().into_iter().flatten().filter(|(name, _)| !known(name));
+                    for (name, field) in others {
+                        match says {
+                            Value::Bool(false) => wrong.push(format!("{at}/{name}: unknown")),
+                            schema => self.check(schema, field, &format!("{at}/{name}"), wrong),
+                        }
+                    }
+                    true
+                }
+                "required" => value
+                    .as_object()
+                    .is_none_or(|fields| each(says).iter().all(|name| fields.contains_key(name.as_str().unwrap()))),
+                "anyOf" => each(says).iter().any(|schema| self.is_valid(schema, value)),
+                "allOf" => {
+                    each(says).iter().for_each(|schema| self.check(schema, value, at, wrong));
+                    true
+                }
+                "not" => !self.is_valid(says, value),
+                "if" => {
+                    let branch = if self.is_valid(says, value) { "then" } else { "else" };
+                    if let Some(schema) = words.get(branch) {
+                        self.check(schema, value, at, wrong);
+                    }
+                    true
+                }
+                other => panic!("`{other}` is no word that this validator knows"),
+            };
+            if !is_right {
+                wrong.push(format!("{at}: {word} {says}"));
             }
-            other => panic!("`{other}` is no word that this validator knows"),
-        };
-        if !is_right {
-            wrong.push(format!("{at}: {word} {says}"));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::time::{Millis, parse_duration, parse_rfc3339};
 use crate::yaml::{self, MapReader, Position, Problem, Problems, Value};
 
 /// Characters of a test's name.
-const NAME_MAX: usize = 120;
+pub(super) const NAME_MAX: usize = 120;
 const AUDIENCES: [Audience; 3] = [Audience::Merchant, Audience::Support, Audience::Both];
 
 /// What the times of a test are reckoned from.
