@@ -11,6 +11,8 @@ mod chaos;
 mod dashboard;
 #[path = "real/doctor.rs"]
 mod doctor;
+#[path = "real/editor.rs"]
+mod editor;
 #[path = "real/instance.rs"]
 mod instance;
 #[path = "real/kafka.rs"]
