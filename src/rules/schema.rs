@@ -25,7 +25,7 @@ pub fn schema(specs: &[DetectorSpec]) -> Value {
         let known = json!({"doNotSuggest": true});
         (name.to_owned(), std::mem::replace(&mut all["rule"]["properties"][name], known))
     });
-    all["rule"]["allOf"] = specs.iter().map(|spec| for_kind(spec, &offered_later)).chain([grouping()]).collect();
+    all["rule"]["allOf"] = specs.iter().map(|spec| for_kind(spec, &offered_later)).collect();
     all["list"]["anyOf"] = json!([{"required": ["values"]}, {"required": ["file"]}]);
     all["list"]["if"] = json!({"required": ["values", "file"]});
     all["list"]["then"] = json!({"properties": {"file": not_here("both values and file are given: keep one of them")}});
@@ -82,6 +82,11 @@ fn for_kind(spec: &DetectorSpec, grouping: &[(String, Value)]) -> Value {
         Fires::OnCondition => {
             then.insert("required".into(), json!(["condition"]));
             properties.extend(grouping.iter().cloned());
+            // What becomes of events without a field must be said.
+            let is_grouped =
+                json!({"properties": {"group_by": {"type": "array", "minItems": 1}}, "required": ["group_by"]});
+            then.insert("if".into(), is_grouped);
+            then.insert("then".into(), json!({"required": ["missing"]}));
         }
         Fires::OnEvents => {
             properties.insert("group_by".into(), not_here("a rule of this kind has groups of its own"));
@@ -96,14 +101,6 @@ fn for_kind(spec: &DetectorSpec, grouping: &[(String, Value)]) -> Value {
     }
     then.insert("properties".into(), properties.into());
     json!({"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then})
-}
-
-/// What becomes of events without a field must be said.
-fn grouping() -> Value {
-    json!({
-        "if": {"properties": {"group_by": {"type": "array", "minItems": 1}}, "required": ["group_by"]},
-        "then": {"required": ["missing"]},
-    })
 }
 
 fn parameter(param: &ParamSpec) -> Value {

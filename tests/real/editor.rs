@@ -218,10 +218,10 @@ fn an_editor_completes_documents_and_marks() {
         (new_ip, "severity: high", "severity: ¦", &["info", "warning", "high", "critical"], &["null", "off"]),
         (new_ip, "kind: new_ip", "kind: ¦", &["new_ip", "stale_key", "custom"], &["null"]),
         (new_ip, "  min_calls: 20\n", "  ¦\n", &["min_calls"], &["budget", "name"]),
-        (spike, "params:\n", "params:\n  ¦\n", &["min_extra"], &["min_calls", "learning"]),
+        (spike, "params:\n", "params:\n  m¦\n", &["min_extra", "budget"], &["min_calls", "learning"]),
         (new_ip, "params:\n", "match:\n  ¦\nparams:\n", &["key_env", "merchants", "except_keys"], &["kind"]),
         (new_ip, "params:\n", "active:\n  zone: Europe/Zur¦\nparams:\n", &["Europe/Zurich"], &[]),
-        ("rules/new-ip.test.yml", "    facts:\n", "    ¦\n    facts:\n", &["events", "starts", "set"], &["kind"]),
+        ("rules/new-ip.test.yml", "    facts:\n", "    ¦\n    facts:\n", &["starts", "set"], &["kind"]),
     ] {
         let text = changed(name, from, to);
         let answer = editor.at("textDocument/completion", name, &text);
