@@ -15,6 +15,7 @@ mod exceptions;
 pub mod expr;
 pub mod fields;
 pub mod files;
+pub mod format;
 mod names;
 mod overrides;
 pub mod read;

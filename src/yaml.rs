@@ -5,6 +5,8 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
+pub mod format;
+mod layout;
 mod problem;
 mod read;
 pub mod schema;

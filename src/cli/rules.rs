@@ -1,5 +1,5 @@
 //! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests;
-//! and the schema. `keywatch rules test` is in `test`, `versions` and `restore` are in `versions`.
+//! and the schema. `keywatch rules test` is in `test`, `fmt` in `fmt`, `versions` and `restore` are in `versions`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use crate::yaml::{Problem, render};
 
 mod replace;
 mod running;
+pub mod fmt;
 pub mod test;
 pub mod versions;
 
@@ -47,6 +48,8 @@ pub enum RulesCommand {
     Versions(versions::VersionsArgs),
     /// Write the files of a former version into a folder
     Restore(versions::RestoreArgs),
+    /// Set rule files and their tests anew: order of fields, indentation, spaces, quotes
+    Fmt(fmt::Args),
     /// Print the JSON Schema of rule files, for editors
     Schema {
         /// Of which files
@@ -82,6 +85,7 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
         RulesCommand::Test(args) => return test::test(args),
         RulesCommand::Versions(args) => return versions::versions(args),
         RulesCommand::Restore(args) => return versions::restore(args),
+        RulesCommand::Fmt(args) => return fmt::fmt(args),
         RulesCommand::Schema { files: Files::Rules } => return tell_schema(&schema::text(SPECS)),
         RulesCommand::Schema { files: Files::Tests } => return tell_schema(&schema::text_for_tests()),
     };

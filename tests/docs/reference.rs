@@ -177,6 +177,16 @@ Or let the editor's settings name them once, here for VS Code; the narrower patt
 After an upgrade write them again. The editor does not see what a condition says, other files, or the range of a duration:
 `keywatch rules check` does. It also marks a field whose value is still to be written, and a bare `true` where a text is meant.
 
+## Formatting
+
+`keywatch rules fmt` sets rule files and their tests anew: fields of a rule in the order of the table above, two spaces of
+indentation, single spaces, no quotes that are not needed. `--check` writes nothing and exits with 1 where a file is not formatted;
+`--diff` shows what would change.
+
+Comments stay with what they stand above or beside; those at the top of a file stay there. Where a comment cannot be kept, or
+there is something else that the formatter does not understand, it names the line and leaves the file as it is. What it
+writes has the same values, so no rule's hash changes, though the folder's version does. A file is replaced whole, or not at all.
+
 At most 1,000 files and 10,000 rules. What a detector has learned is independent of the rules: an edited rule needs no
 relearning. An open alert of a rule that is removed or turned off is resolved.
 
