@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::active::zones;
-use super::expr::schema::{FIELDS, NOT_YET};
+use super::expr::schema::FIELDS;
 use super::fields::{FILE, GROUPS, NAME_LENGTH};
 use super::scenario;
 use crate::engine::detect::{DetectorSpec, Fires};
@@ -88,7 +88,7 @@ fn for_kind(spec: &DetectorSpec, grouping: &[(String, Value)]) -> Value {
             then.insert("if".into(), is_grouped);
             then.insert("then".into(), json!({"required": ["missing"]}));
         }
-        Fires::OnEvents => {
+        Fires::OnEvents | Fires::OnAccepted => {
             properties.insert("group_by".into(), not_here("a rule of this kind has groups of its own"));
         }
         Fires::ByTime => {
@@ -146,6 +146,5 @@ fn any_params(specs: &[DetectorSpec]) -> Value {
 
 /// Fields that an exception may compare.
 fn condition_field() -> Value {
-    let fields = FIELDS.iter().filter(|field| !NOT_YET.contains(&field.name));
-    word(fields.map(|field| (field.name, field.doc)))
+    word(FIELDS.iter().map(|field| (field.name, field.doc)))
 }
