@@ -27,7 +27,7 @@ mod text;
 pub mod watch;
 
 use active::ActiveHours;
-use expr::{Condition, Scope};
+use expr::{Condition, Needs, Scope};
 use read::SeverityChange;
 
 /// One version of all rules, validated as a whole.
@@ -154,6 +154,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether its condition asks for the country or the provider of the address.
+    pub fn asks_for_place(&self) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.needs().includes(Needs::PLACE))
+    }
+
     /// The severity of a sign: the rule's own as its detector weighs it, then as `severity_when` says.
     pub fn severity_of(&self, weighed: Severity, scope: &Scope<'_>) -> Severity {
         let change = self.severity_when.iter().find(|(condition, _)| condition.matches(scope));

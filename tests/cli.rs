@@ -248,6 +248,20 @@ fn what_is_not_valid_is_exit_code_1_with_its_place() {
 }
 
 #[test]
+fn a_rule_that_asks_for_places_without_a_database_is_remarked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, rules) = (dir.path().join("keywatch.yml"), dir.path().join("rules"));
+    std::fs::create_dir(&rules).unwrap();
+    let recipe = format!("{}/docs/cookbook/calls-through-anonymisers.yml", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(recipe, rules.join("a.yml")).unwrap();
+    let config = "source:\n  kafka:\n    brokers: localhost:9092\nrules:\n  directory: rules\n";
+    std::fs::write(&path, config).unwrap();
+    let ran = keywatch(&["config", "check", "--config", path.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.starts_with("warning: rule `accepted-through-anonymiser` asks where an address is"), "{}", ran.err);
+}
+
+#[test]
 fn what_ships_is_valid() {
     let ran = keywatch(&["config", "check", "--config", "keywatch.example.yml"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 6 rules from rules\n"));

@@ -73,6 +73,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rdkafka", &["src/source/kafka"]),
     ("regex", &["src/rules/expr/pattern"]),
     ("rustix", &["src/doctor/disk"]),
+    ("self_cell", &["src/pipeline/decode"]),
     ("saphyr_parser", &["src/yaml"]),
     ("sqlx", &["src/store"]),
     ("terminal_size", &["src/cli"]),

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use crate::app::rulebook::read_rules;
-use crate::cli::{ConfigArg, Failure, say};
+use crate::cli::{ConfigArg, Failure, complain, say};
 use crate::config::load::load;
 use crate::config::{Config, schema};
 use crate::geoip::GeoIp;
@@ -42,6 +42,15 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
             false => named_in("rules.directory", what),
         })?;
     GeoIp::open(&config.geoip.databases).map_err(|what| named_in("geoip.databases", format!("error: {what}")))?;
+    if config.geoip.databases.is_empty() {
+        for rule in rules.rules.iter().filter(|rule| rule.asks_for_place()) {
+            complain(&format!(
+                "warning: rule `{}` asks where an address is, and no database says so: this is never true\n\nhint: name \
+                 databases in `geoip.databases`, or leave the rule out",
+                rule.name
+            ));
+        }
+    }
     say(&format!(
         "{}: fine, with {} rules from {}",
         arg.config.display(),

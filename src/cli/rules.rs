@@ -15,9 +15,9 @@ use crate::rules::schema;
 use crate::wall;
 use crate::yaml::{Problem, render};
 
+pub mod fmt;
 mod replace;
 mod running;
-pub mod fmt;
 pub mod test;
 pub mod versions;
 

@@ -74,7 +74,13 @@ pub(super) fn zones() -> impl Iterator<Item = &'static str> {
 
 /// Reads `active:`. `None` only where a problem was noted.
 pub(super) fn read_active(mut map: MapReader<'_>) -> Option<ActiveHours> {
-    let zone = map.required_string("zone");
+    let zone = if !map.has("zone") && (map.has("hours") || map.has("days")) {
+        let hint = "the zone that the hours are meant in, such as `zone: Europe/Zurich`";
+        map.problems().add_with_hint(map.at("zone"), "missing field `active.zone`", hint);
+        map.string("zone")
+    } else {
+        map.required_string("zone")
+    };
     let zone_at = map.at("zone");
     let zone = zone.and_then(|name| match name.parse::<Tz>() {
         Ok(zone) => Some(zone),

@@ -37,6 +37,7 @@ pub mod scope;
 pub use check::{FUNCTIONS, FunctionSpec};
 pub use lists::{ENTRIES_MAX, ListKind, ListProblem};
 pub use parse::{BYTES_MAX, DEPTH_MAX};
+pub use pattern::Pattern;
 pub use prefilter::{Prefilter, TextNeed};
 pub use problem::ExprProblem;
 pub use schema::Needs;

@@ -109,6 +109,11 @@ impl OverrideDraft {
                     false => nearest(&entry.key, "its exceptions are", names.iter().map(String::as_str)),
                 };
                 problems.add_with_hint(entry.key_at, format!("rule `{}` has no exception {shown}", self.rule), hint);
+                // What is wrong below it may as well be said at once.
+                let meant = crate::yaml::closest(&entry.key, names.iter().map(String::as_str));
+                if let Some(shape) = draft.exceptions.iter().find(|shape| meant == Some(shape.name.as_str())) {
+                    entries_under(self.file, entry.value.clone(), shape.fields.len(), problems);
+                }
                 continue;
             };
             shape.entries.extend(entries_under(self.file, entry.value.clone(), shape.fields.len(), problems));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::event::AuthEvent;
 use crate::event::facts::Fact;
+use crate::rules::expr::Condition;
 use crate::rules::set::Override;
 use crate::time::{DAY, Millis, duration_text};
 use crate::yaml::Position;
@@ -75,6 +76,19 @@ pub struct Expectation {
     pub time: Millis,
     /// One for each alert.
     pub alerts: Vec<Expected>,
+    /// What is known of keys then.
+    pub knows: Vec<Known>,
+}
+
+/// What must be true of a key at a moment, with what was learned of it until then.
+#[derive(Debug)]
+pub struct Known {
+    /// The key.
+    pub key: String,
+    /// What was written.
+    pub text: String,
+    /// The same, compiled.
+    pub condition: Condition,
 }
 
 /// What is asked of one alert: names of fields and the values that they must have. What is not written is not asked.

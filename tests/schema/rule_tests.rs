@@ -26,7 +26,11 @@ fn around() -> Value {
         "name": "t",
         "facts": [{"type": "key_created", "at": "0d", "key": "k1"}],
         "events": [{"key": "k1"}],
-        "expect": [{"at": "1d", "alerts": [{"rule": "new-ip"}]}],
+        "expect": [{
+            "at": "1d",
+            "alerts": [{"rule": "new-ip"}],
+            "knows": [{"key": "k1", "that": "key.calls == 1"}],
+        }],
     }]})
 }
 
@@ -36,6 +40,7 @@ fn path(group: &str) -> &'static str {
         "fact" => "/tests/0/facts/0",
         "event" => "/tests/0/events/0",
         "expectation" => "/tests/0/expect/0",
+        "known" => "/tests/0/expect/0/knows/0",
         "alert" => "/tests/0/expect/0/alerts/0",
         other => panic!("{other}: say where it stands"),
     }

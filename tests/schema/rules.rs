@@ -193,7 +193,7 @@ fn both_agree_on_every_parameter() {
         let put = |name: &str, value: Value| {
             let mut whole = rule();
             whole["kind"] = spec.kind.as_str().into();
-            if spec.fires == Fires::ByTime {
+            if matches!(spec.fires, Fires::ByTime | Fires::OnAccepted) {
                 whole["condition"] = "key.calls > 3".into();
             }
             whole["params"] = json!({name: value});
@@ -344,7 +344,6 @@ const UNSEEN: &[(&str, &str)] = &[
     ("condition-list-of-wrong-kind", CONDITION),
     ("condition-loop", CONDITION),
     ("condition-no-answer", CONDITION),
-    ("condition-not-yet", CONDITION),
     ("condition-quoted", CONDITION),
     ("condition-syntax", CONDITION),
     ("condition-two-mistakes", CONDITION),
@@ -364,6 +363,9 @@ const UNSEEN: &[(&str, &str)] = &[
     ("override-unknown-rule", "other rules"),
     ("param-out-of-range", "the range of a duration"),
     ("rule-twice", "a name used twice"),
+    ("unreachable-env", CONDITION),
+    ("unreachable-outcome", CONDITION),
+    ("unreachable-severity", "a condition used twice"),
     ("unknown-word", "what stands for the words of a brand"),
 ];
 

@@ -11,6 +11,7 @@ use crate::cli::{Failure, complain, say};
 use crate::engine::detect::SPECS;
 use crate::rules::RuleSet;
 use crate::rules::compile::load;
+use crate::rules::expr::Pattern;
 use crate::rules::files::load_tests;
 use crate::rules::scenario::Test;
 use crate::rules::scenario::read::read;
@@ -24,8 +25,8 @@ pub struct Args {
     /// The folder of rules and their tests (`*.test.yml`)
     #[arg(default_value = "rules")]
     directory: PathBuf,
-    /// Only tests whose file or name contains this, upper or lower case
-    #[arg(long, value_name = "TEXT")]
+    /// Only tests in whose file or name this is found, upper or lower case
+    #[arg(long, value_name = "REGEX")]
     run: Option<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
@@ -58,12 +59,13 @@ pub fn test(args: &Args) -> Result<(), Failure> {
         Err(problems) => return Err(Failure::No(render(&problems))),
     };
     let n_all = tests.len();
-    let wanted = args.run.as_ref().map(|text| text.to_lowercase());
-    let is_wanted = |text: &str| wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(wanted));
+    let wanted = args.run.as_ref().map(|pattern| Pattern::new(&format!("(?i){pattern}"))).transpose();
+    let wanted = wanted.map_err(|(_, what)| Failure::Usage(format!("--run is no pattern: {what}")))?;
+    let is_wanted = |text: &str| wanted.as_ref().is_none_or(|wanted| wanted.is_in(text));
     let tests: Vec<Test> = tests.into_iter().filter(|test| is_wanted(&test.name) || is_wanted(&test.file)).collect();
     if let (Some(text), true) = (&args.run, tests.is_empty()) {
         let hint = "hint: without `--run` all of them run, and are named";
-        return Err(Failure::Usage(format!("no test's file or name contains `{text}`, of {n_all} tests\n\n{hint}")));
+        return Err(Failure::Usage(format!("no test's file or name matches `{text}`, of {n_all} tests\n\n{hint}")));
     }
     let mut coverage = Coverage::new(&rules);
     let mut done: Vec<(Test, Outcome)> = Vec::new();

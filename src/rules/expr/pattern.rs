@@ -9,7 +9,7 @@ const NEST_MAX: u32 = 50;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Regex);
+pub struct Pattern(Regex);
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
@@ -19,7 +19,7 @@ impl PartialEq for Pattern {
 
 impl Pattern {
     /// Compiles a pattern; else what is wrong, and at which character where that is known.
-    pub(super) fn new(pattern: &str) -> Result<Pattern, (Option<usize>, String)> {
+    pub fn new(pattern: &str) -> Result<Pattern, (Option<usize>, String)> {
         let compiled =
             RegexBuilder::new(pattern).size_limit(SIZE_MAX).dfa_size_limit(SIZE_MAX).nest_limit(NEST_MAX).build();
         compiled.map(Pattern).map_err(|error| match error {
@@ -34,7 +34,7 @@ impl Pattern {
     }
 
     /// Whether it is found anywhere in the text.
-    pub(super) fn is_in(&self, text: &str) -> bool {
+    pub fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
 }

@@ -3,14 +3,17 @@
 use std::sync::LazyLock;
 
 use super::events::{Lines, list, read_fact};
-use super::{Expectation, Expected, SPAN_MAX, STARTS, TESTS_MAX, Test, offset_text};
+use super::{Expectation, Expected, Known, SPAN_MAX, STARTS, TESTS_MAX, Test, offset_text};
 use crate::alert::{Audience, Kind, Severity, State};
 use crate::brand::Brand;
 use crate::engine::detect::DetectorSpec;
 use crate::event::auth::Decoder;
 use crate::event::redact::Masker;
 use crate::rules::compile::compile_with;
+use crate::rules::expr::Compiler;
+use crate::rules::names::report;
 use crate::rules::set::{Override, nearest};
+use crate::rules::text::Written;
 use crate::rules::{RuleFile, RuleSet};
 use crate::time::{Millis, parse_duration, parse_rfc3339};
 use crate::yaml::{self, MapReader, Position, Problem, Problems, Value};
@@ -126,7 +129,7 @@ pub fn read(file: &RuleFile, rules: &RuleSet, specs: &[DetectorSpec]) -> Result<
             None => &[],
         };
         for item in items {
-            let reader = Reader { rules, specs, decoder: &decoder, problems: &problems };
+            let reader = Reader { rules, specs, decoder: &decoder, problems: &problems, text: &file.text };
             let Some(test) = reader.test(MapReader::new(&problems, item)) else { continue };
             match tests.iter().find(|other| other.name == test.name) {
                 Some(first) => problems.add_with_hint(
@@ -148,6 +151,8 @@ struct Reader<'a> {
     specs: &'a [DetectorSpec],
     decoder: &'a Decoder,
     problems: &'a Problems,
+    /// The file's text: problems point into it.
+    text: &'a str,
 }
 
 impl Reader<'_> {
@@ -257,8 +262,26 @@ impl Reader<'_> {
             self.problems.add_with_hint(at, "an expectation without `alerts`", hint);
         }
         let alerts = list(&mut map, "alerts", |alert, _| Some(self.expected(alert, times, only)));
+        let knows = list(&mut map, "knows", |line, _| self.known(line));
         map.finish();
-        Some(Expectation { at, time: time?, alerts })
+        Some(Expectation { at, time: time?, alerts, knows })
+    }
+
+    /// A key, and a condition that must be true of what is known of it.
+    fn known(&self, mut map: MapReader<'_>) -> Option<Known> {
+        map.require("key");
+        map.require("that");
+        let key = plain(&mut map, "key");
+        let written = Written::read(&mut map, "that");
+        map.finish();
+        let written = written?;
+        match Compiler::new().compile(&written.text) {
+            Ok(condition) => Some(Known { key: key?, text: written.plain(), condition }),
+            Err(found) => {
+                found.iter().for_each(|problem| report(problem, &written, self.text, self.problems));
+                None
+            }
+        }
     }
 
     fn expected(&self, mut map: MapReader<'_>, times: Times, only: Option<&[String]>) -> Expected {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::Merged;
 use super::mail::mail_of;
-use super::{Expected, Test, offset_text};
+use super::{Expected, Known, Test, offset_text};
 use crate::alert::Alert;
 use crate::engine::detect::{DetectorSpec, Watch};
 use crate::engine::intake::{Admitted, Intake, IntakeLimits};
@@ -13,6 +13,7 @@ use crate::event::AuthEvent;
 use crate::event::facts::FactBook;
 use crate::rules::RuleSet;
 use crate::rules::compile::compile_with;
+use crate::rules::expr::Scope;
 use crate::time::{MINUTE, Millis};
 use crate::yaml::Position;
 
@@ -87,7 +88,13 @@ pub fn run(test: &Test, rules: &RuleSet, specs: &[DetectorSpec]) -> Outcome {
         found.sort_by(|a, b| (a.starts_at, &a.rule, &a.subject).cmp(&(b.starts_at, &b.rule, &b.subject)));
         outcome.fired.extend(found.iter().map(|alert| alert.rule.clone()));
         let view = View { starts: test.starts, facts: &facts };
-        let failure = compare(&expectation.alerts, &found, view);
+        let unknown = expectation.knows.iter().filter(|known| !stage.knows(known, expectation.time));
+        let unknown: Vec<String> =
+            unknown.map(|known| format!("knows {{key: {}, that: {}}}", quoted(&known.key), known.text)).collect();
+        let mut failure = compare(&expectation.alerts, &found, view);
+        if !unknown.is_empty() {
+            failure.get_or_insert_with(Failure::nowhere).missing.extend(unknown);
+        }
         outcome.failures.extend(failure.map(|failure| Failure {
             at: expectation.at,
             time: expectation.time,
@@ -106,6 +113,8 @@ struct Stage<'a> {
     /// By ID, as they stand.
     found: BTreeMap<String, Alert>,
     spared: BTreeSet<(String, String)>,
+    /// The subject of each key that was seen.
+    subjects: BTreeMap<String, String>,
 }
 
 impl<'a> Stage<'a> {
@@ -119,11 +128,24 @@ impl<'a> Stage<'a> {
         }
         shard.watch_from(starts, world);
         let intake = Intake::new(LIMITS, None, Vec::new());
-        Stage { world, intake, shard, offset: 0, found: BTreeMap::new(), spared: BTreeSet::new() }
+        Stage {
+            world,
+            intake,
+            shard,
+            offset: 0,
+            found: BTreeMap::new(),
+            spared: BTreeSet::new(),
+            subjects: BTreeMap::new(),
+        }
     }
 
     fn judge(&mut self, event: AuthEvent<'static>) {
         let ts = event.ts;
+        if let Some((subject, key)) = Shard::subject_id(&event, self.world.facts)
+            && !self.subjects.contains_key(key)
+        {
+            self.subjects.insert(key.to_owned(), subject.into_owned());
+        }
         let mut admitted: Vec<Admitted<'_>> = Vec::new();
         self.intake.admit(self.offset, event, &mut admitted);
         if self.intake.parked().len() > 0 {
@@ -136,6 +158,30 @@ impl<'a> Stage<'a> {
             self.shard.step(one, self.world, &mut out);
         }
         self.take(out);
+    }
+
+    /// Whether something is true of a key, as of a moment at which nothing happens.
+    fn knows(&self, known: &Known, at: Millis) -> bool {
+        let World { facts, .. } = self.world;
+        let key_facts = facts.key(&known.key);
+        let ids = [self.subjects.get(&known.key).map(String::as_str), key_facts.and_then(|f| f.merchant_id.as_deref())];
+        let Some(subject) = ids.into_iter().flatten().find_map(|id| self.shard.subject(id)) else { return false };
+        let Some(key) = subject.position(&known.key).ok().map(|place| &subject.keys[place].features) else {
+            return false;
+        };
+        let merchant_id = subject.merchant_id();
+        let moment = AuthEvent::at(at, &known.key, merchant_id);
+        let windows = key.rates.windows(at);
+        known.condition.matches(&Scope {
+            key_env: key_facts.and_then(|facts| facts.env).or(key.env),
+            key: Some(key),
+            key_facts,
+            merchant_id,
+            merchant: Some(&subject.merchant),
+            merchant_facts: merchant_id.and_then(|id| facts.merchant(id)),
+            windows: windows.as_ref(),
+            ..Scope::of(&moment)
+        })
     }
 
     /// Lets time go on: what is due until then happens.
@@ -156,6 +202,14 @@ impl<'a> Stage<'a> {
             (rule.to_string(), exception.to_string())
         };
         self.spared.extend(out.spared.into_iter().map(named));
+    }
+}
+
+impl Failure {
+    /// Nothing yet; whoever knows the place fills it in.
+    fn nowhere() -> Self {
+        let (missing, unexpected, differing) = (Vec::new(), Vec::new(), Vec::new());
+        Failure { at: Position::START, time: 0, missing, unexpected, differing }
     }
 }
 
@@ -207,8 +261,7 @@ fn compare(expected: &[Expected], found: &[&Alert], view: View<'_>) -> Option<Fa
     if SHOWN_MAX < n_over {
         unexpected.push(format!("and {} more", n_over - SHOWN_MAX));
     }
-    let nowhere = Position::START;
-    Some(Failure { at: nowhere, time: 0, missing, unexpected, differing })
+    Some(Failure { missing, unexpected, differing, ..Failure::nowhere() })
 }
 
 /// For each alert the expectation that it answers, so that as many as can be are answered.

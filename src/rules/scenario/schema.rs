@@ -119,6 +119,11 @@ pub const GROUPS: &[schema::Group] = &[
     ("expectation", &[
         field("at", TIME, "When it is looked: everything until then has happened.").required(),
         field("alerts", List(&Group("alert"), 0, ITEMS), "The alerts that are open or have ended, one a line; `[]` is silence.").required(),
+        field("knows", List(&Group("known"), 0, ITEMS), "What is known of keys then."),
+    ]),
+    ("known", &[
+        field("key", Text, "The key.").required(),
+        field("that", Text, "A condition that must be true of what is known of it, such as `key.calls == 480`.").such_as("features.days_learned >= 7").required(),
     ]),
     ("alert", &[
         field("rule", Text, "The rule's name."),

@@ -250,7 +250,12 @@ impl Checker<'_> {
             Err((place, complaint)) => {
                 let byte = |place: usize| pattern.char_indices().nth(place).map_or(pattern.len(), |(byte, _)| byte);
                 let place = place.map_or(at.clone(), |place| self.inside(at, byte(place)..byte(place + 1)));
-                self.wrong(&place, format!("the pattern is wrong: {complaint}"))
+                let message = format!("the pattern is wrong: {complaint}");
+                if complaint.contains("group") || complaint.contains("class") || complaint.contains("repetition") {
+                    let hint = r#"to find such a character itself write a backslash before it, in `r"…"`: `r"curl\("`"#;
+                    return self.wrong_with_hint(&place, message, hint);
+                }
+                self.wrong(&place, message)
             }
         }
     }
