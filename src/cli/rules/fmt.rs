@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::cli::rules::counted;
 use crate::cli::{Failure, complain, say};
 use crate::config::load::{read_bounded, reason};
 use crate::rules::RuleFile;
@@ -64,7 +65,7 @@ pub fn fmt(args: &Args) -> Result<(), Failure> {
         return Err(Failure::No(render(&problems)));
     }
     let done = if is_dry { "not formatted" } else { "formatted" };
-    complain(&format!("{n_files} files, {n_changed} {done}"));
+    complain(&format!("{}, {n_changed} {done}", counted(n_files, "file")));
     if args.check && n_changed > 0 { Err(Failure::Told) } else { Ok(()) }
 }
 
