@@ -245,6 +245,8 @@ fn what_is_not_valid_is_exit_code_1_with_its_place() {
     let ran = keywatch(&["rules", "check", dir.path().to_str().unwrap()]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains(&format!("{}:2:7: unknown kind `spikes`", rule.display())), "{}", ran.err);
+    let pages = "\n\nreference: docs/reference/rules.md, docs/reference/rules.md#kinds\n";
+    assert!(ran.err.ends_with(pages), "{}", ran.err);
 }
 
 #[test]

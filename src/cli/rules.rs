@@ -1,6 +1,7 @@
 //! `keywatch rules check`: every problem of a folder of rules at once, for people, programs, and pull requests;
 //! and the schema. `keywatch rules test` is in `test`, `fmt` in `fmt`, `versions` and `restore` are in `versions`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
@@ -108,7 +109,7 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
             if let Some(set) = set.filter(|_| is_fine) {
                 tell(directory, set);
             } else {
-                return Err(Failure::No(render(problems)));
+                return Err(Failure::No(with_references(problems)));
             }
         }
     }
@@ -144,11 +145,38 @@ pub(super) fn as_json(set: Option<&RuleSet>, problems: &[Problem]) -> String {
     let problems: Vec<_> = problems
         .iter()
         .map(|p| {
-            json!({"level": level(p), "file": p.file, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint})
+            json!({"level": level(p), "file": p.file, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint,
+                "reference": reference_of(p)})
         })
         .collect();
     let (version, rules) = (set.map(|set| &set.version), set.map(|set| set.rules.len()));
     json!({"valid": set.is_some(), "version": version, "rules": rules, "problems": problems}).to_string()
+}
+
+/// The problems, and at the end the pages that say what is allowed there.
+pub(super) fn with_references(problems: &[Problem]) -> String {
+    let pages: BTreeSet<&str> = problems.iter().map(reference_of).collect();
+    let pages: Vec<&str> = pages.into_iter().collect();
+    format!("{}\n\nreference: {}", render(problems).trim_end(), pages.join(", "))
+}
+
+/// Where the reference speaks of what the line is about, by the field that the line begins with.
+fn reference_of(problem: &Problem) -> &'static str {
+    if problem.file.ends_with(".test.yml") {
+        return "docs/reference/rule-tests.md";
+    }
+    let line = problem.line_text.trim_start_matches([' ', '-', '{']);
+    let field: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    match field.as_str() {
+        "condition" | "severity_when" | "group_by" | "missing" => "docs/reference/conditions.md",
+        "exceptions" | "fields" | "operators" | "values" | "of" | "reason" | "expires" => {
+            "docs/reference/rules.md#exceptions"
+        }
+        "active" | "zone" | "days" | "hours" => "docs/reference/rules.md#hours",
+        "defaults" | "lists" | "macros" | "overrides" | "rule" => "docs/reference/rules.md#more-than-one-file",
+        "kind" | "params" => "docs/reference/rules.md#kinds",
+        _ => "docs/reference/rules.md",
+    }
 }
 
 /// A problem as GitHub's workflow commands have it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::cli::rules::as_json;
+use crate::cli::rules::{as_json, with_references};
 use crate::cli::term::{Ink, Style};
 use crate::cli::{Failure, complain, say};
 use crate::engine::detect::SPECS;
@@ -17,7 +17,7 @@ use crate::rules::scenario::Test;
 use crate::rules::scenario::read::read;
 use crate::rules::scenario::report::{self, Coverage, differences, plural};
 use crate::rules::scenario::run::{Outcome, run};
-use crate::yaml::{Problem, render};
+use crate::yaml::Problem;
 
 /// Run the tests that stand beside the rules
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub fn test(args: &Args) -> Result<(), Failure> {
             say(&as_json(None, &problems));
             return Err(Failure::Told);
         }
-        Err(problems) => return Err(Failure::No(render(&problems))),
+        Err(problems) => return Err(Failure::No(with_references(&problems))),
     };
     let n_all = tests.len();
     let wanted = args.run.as_ref().map(|pattern| Pattern::new(&format!("(?i){pattern}"))).transpose();
