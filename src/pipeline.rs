@@ -143,8 +143,9 @@ impl Pipeline {
         source: mpsc::Receiver<SourceEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> anyhow::Result<()> {
-        let mut source = decode_ahead(source, self.parts.decoder.clone(), PlaceMemo::new(self.parts.geoip.clone()))
-            .context("start a thread")?;
+        // Nobody asks where strangers are: their path is only counted, and has no time to give away.
+        let places = (self.parts.role == Role::Events).then(|| PlaceMemo::new(self.parts.geoip.clone()));
+        let mut source = decode_ahead(source, self.parts.decoder.clone(), places).context("start a thread")?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut control_open = true;

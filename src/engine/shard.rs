@@ -357,10 +357,12 @@ impl Shard {
 
     /// The same where it is known where their subjects most likely are.
     pub fn step_at(&mut self, admitted: &[Admitted<'_>], places: &[Place], world: World<'_>, out: &mut Output) {
-        for (block, places) in admitted.chunks(warm::AHEAD).zip(places.chunks(warm::AHEAD)) {
+        for (n, block) in admitted.chunks(warm::AHEAD).enumerate() {
+            // An event without a place is judged all the same: its subject is looked for.
+            let places = places.get(n * warm::AHEAD..).unwrap_or_default();
             warm::warm(self, block, places, world);
-            for (a, place) in block.iter().zip(places) {
-                self.step_one(a, *place, world, out);
+            for (i, a) in block.iter().enumerate() {
+                self.step_one(a, places.get(i).copied().unwrap_or_default(), world, out);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Decodes one batch ahead of the judging, on a thread of its own.
+//! Decodes a few batches ahead of the judging, on a thread of its own.
 //!
 //! To decode needs nothing but the bytes, and takes a quarter of the time that a message costs; to judge needs the
 //! state, which has one owner. Two threads do both side by side, and the order stays what it was.
@@ -46,13 +46,13 @@ self_cell!(
 );
 
 impl DecodedBatch {
-    fn of(batch: Batch, decoder: &Decoder, places: &mut PlaceMemo) -> DecodedBatch {
+    fn of(batch: Batch, decoder: &Decoder, mut places: Option<&mut PlaceMemo>) -> DecodedBatch {
         DecodedBatch::new(batch, |batch| {
             let mut decoded = Vec::with_capacity(batch.messages.len());
             for message in &batch.messages {
                 let offset = message.offset;
                 decoder.decode_each(batch.payload(message), |mut event| {
-                    if let Ok(event) = &mut event {
+                    if let (Some(places), Ok(event)) = (&mut places, &mut event) {
                         places.fill_in(event);
                     }
                     decoded.push(Decoded { offset, event });
@@ -63,16 +63,16 @@ impl DecodedBatch {
     }
 }
 
-/// Passes on what the source says, in order. Ends with the source, or when nobody listens any more.
+/// Passes on what the source says, in order, and fills in where addresses are, if it is given `places`. Ends with the source, or when nobody listens any more.
 pub(super) fn decode_ahead(
     mut source: mpsc::Receiver<SourceEvent>,
     decoder: Arc<Decoder>,
-    mut places: PlaceMemo,
+    mut places: Option<PlaceMemo>,
 ) -> std::io::Result<mpsc::Receiver<Said>> {
     let (to, said) = mpsc::channel(AHEAD);
     let run = move || {
         while let Some(event) = source.blocking_recv() {
-            let event = event.map_batch(|batch| DecodedBatch::of(batch, &decoder, &mut places));
+            let event = event.map_batch(|batch| DecodedBatch::of(batch, &decoder, places.as_mut()));
             if to.blocking_send(event).is_err() {
                 return;
             }

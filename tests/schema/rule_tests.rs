@@ -11,7 +11,7 @@ use keywatch::yaml::schema::{Field, Type};
 use keywatch::yaml::{Problem, render};
 use serde_json::{Value, json};
 
-use crate::validate::{of_yaml, validate};
+use crate::validate::{files, of_yaml, validate};
 
 fn rules() -> RuleSet {
     load_rules("rules".as_ref(), SPECS, &[]).unwrap_or_else(|problems| panic!("{}", render(&problems)))
@@ -152,22 +152,10 @@ fn forms_and_what_fields_ask_of_each_other() {
     }
 }
 
-fn files(folder: &str) -> Vec<(String, String)> {
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<(String, String)> = paths
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path))
-        .filter(|(name, _)| name.ends_with(".test.yml"))
-        .map(|(name, path)| (name.trim_end_matches(".test.yml").to_owned(), std::fs::read_to_string(path).unwrap()))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "{folder}");
-    files
-}
-
 #[test]
 fn good_files_are_valid() {
     for folder in ["rules", "tests/data/rule_tests/failing", "tests/data/rule_tests/gaps"] {
-        for (name, text) in files(folder) {
+        for (name, text) in files(folder, ".test.yml") {
             let wrong = validate(&schema(), &of_yaml(&text).unwrap());
             assert!(wrong.is_empty(), "{name}: {wrong:?}");
         }
@@ -181,7 +169,7 @@ const UNSEEN: &[(&str, &str)] =
 #[test]
 fn bad_files_are_refused_where_a_schema_can_see_why() {
     let mut unseen = BTreeSet::new();
-    for (name, text) in files("tests/data/rule_tests/bad") {
+    for (name, text) in files("tests/data/rule_tests/bad", ".test.yml") {
         let Some(whole) = of_yaml(&text) else { continue };
         if validate(&schema(), &whole).is_empty() {
             unseen.insert(name);

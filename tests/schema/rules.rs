@@ -13,7 +13,7 @@ use keywatch::yaml::schema::{Field, Type};
 use keywatch::yaml::{Problem, render};
 use serde_json::{Value, json};
 
-use crate::validate::{of_yaml, validate};
+use crate::validate::{files, of_yaml, validate};
 
 fn load(text: &str) -> Result<(), Vec<Problem>> {
     compile(vec![RuleFile { name: "x.yml".into(), text: text.to_owned() }], SPECS).map(|_| ())
@@ -303,23 +303,11 @@ fn where_the_schema_is_stricter() {
     }
 }
 
-fn files(folder: &str) -> Vec<(String, String)> {
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_rule = |name: &str| name.ends_with(".yml") && !name.ends_with(".test.yml");
-    let mut files: Vec<(String, String)> = paths
-        .filter(|path| is_rule(&path.to_string_lossy()))
-        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap()))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "{folder}");
-    files
-}
-
 #[test]
 fn good_files_are_valid() {
     let mut good = Vec::new();
     for folder in ["rules", "tests/data/rule_tests/failing", "tests/data/rule_tests/gaps"] {
-        good.extend(files(folder));
+        good.extend(files(folder, ".yml"));
     }
     let page = std::fs::read_to_string("docs/reference/rules.md").unwrap();
     let examples = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -372,7 +360,7 @@ const UNSEEN: &[(&str, &str)] = &[
 #[test]
 fn bad_files_are_refused_where_a_schema_can_see_why() {
     let mut unseen = BTreeSet::new();
-    for (name, text) in files("tests/data/rules") {
+    for (name, text) in files("tests/data/rules", ".yml") {
         // What is no YAML of ours has no fields.
         let Some(whole) = of_yaml(&text) else { continue };
         if validate(&schema(SPECS), &whole).is_empty() {

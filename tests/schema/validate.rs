@@ -167,3 +167,18 @@ fn of_node(node: &yaml::Node) -> Value {
         },
     }
 }
+
+/// Names, without the ending, and texts of a folder's files, ordered. Tests of rules end in `.test.yml`, rules only in `.yml`.
+pub fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<(String, String)> = paths
+        .filter_map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(ending)?;
+            (!stem.ends_with(".test")).then(|| (stem.to_owned(), std::fs::read_to_string(&path).unwrap()))
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
