@@ -11,24 +11,58 @@ use crate::time::{Millis, parse_rfc3339, rfc3339};
 #[expect(missing_docs, reason = "the names are the contract's own (docs/reference/alerts.md)")]
 pub enum Kind {
     NewIp,
+    IpFanout,
+    ImpossibleTravel,
+    NewUserAgent,
+    NewEndpoint,
+    ClientSideUse,
     EnvMismatch,
     RotatedKeyUse,
     RevokedKeyUse,
+    SuspendedUse,
     StaleKey,
+    DormantAwake,
+    KeyExposed,
+    ExpiringKey,
+    RotationOverdue,
+    RotationUnproven,
+    KeyLifecycle,
     Spike,
+    Drop,
+    ErrorBurst,
+    OffHours,
+    KeyScan,
+    MalformedKey,
     Threshold,
     Custom,
 }
 
 impl Kind {
     /// Every kind that a detector finds.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 25] = [
         Kind::NewIp,
+        Kind::IpFanout,
+        Kind::ImpossibleTravel,
+        Kind::NewUserAgent,
+        Kind::NewEndpoint,
+        Kind::ClientSideUse,
         Kind::EnvMismatch,
         Kind::RotatedKeyUse,
         Kind::RevokedKeyUse,
+        Kind::SuspendedUse,
         Kind::StaleKey,
+        Kind::DormantAwake,
+        Kind::KeyExposed,
+        Kind::ExpiringKey,
+        Kind::RotationOverdue,
+        Kind::RotationUnproven,
+        Kind::KeyLifecycle,
         Kind::Spike,
+        Kind::Drop,
+        Kind::ErrorBurst,
+        Kind::OffHours,
+        Kind::KeyScan,
+        Kind::MalformedKey,
         Kind::Threshold,
         Kind::Custom,
     ];
@@ -37,11 +71,28 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::NewIp => "new_ip",
+            Kind::IpFanout => "ip_fanout",
+            Kind::ImpossibleTravel => "impossible_travel",
+            Kind::NewUserAgent => "new_user_agent",
+            Kind::NewEndpoint => "new_endpoint",
+            Kind::ClientSideUse => "client_side_use",
             Kind::EnvMismatch => "env_mismatch",
             Kind::RotatedKeyUse => "rotated_key_use",
             Kind::RevokedKeyUse => "revoked_key_use",
+            Kind::SuspendedUse => "suspended_use",
             Kind::StaleKey => "stale_key",
+            Kind::DormantAwake => "dormant_awake",
+            Kind::KeyExposed => "key_exposed",
+            Kind::ExpiringKey => "expiring_key",
+            Kind::RotationOverdue => "rotation_overdue",
+            Kind::RotationUnproven => "rotation_unproven",
+            Kind::KeyLifecycle => "key_lifecycle",
             Kind::Spike => "spike",
+            Kind::Drop => "drop",
+            Kind::ErrorBurst => "error_burst",
+            Kind::OffHours => "off_hours",
+            Kind::KeyScan => "key_scan",
+            Kind::MalformedKey => "malformed_key",
             Kind::Threshold => "threshold",
             Kind::Custom => "custom",
         }
@@ -50,6 +101,18 @@ impl Kind {
     /// The kind that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether it is a sign that somebody else may have the key. Several such signs on one key in one episode are one
+    /// alert with several reasons.
+    pub fn is_of_misuse(self) -> bool {
+        use Kind::{
+            ClientSideUse, DormantAwake, ImpossibleTravel, IpFanout, NewEndpoint, NewIp, NewUserAgent, OffHours,
+        };
+        matches!(
+            self,
+            NewIp | IpFanout | ImpossibleTravel | NewUserAgent | NewEndpoint | OffHours | ClientSideUse | DormantAwake
+        )
     }
 }
 

@@ -133,6 +133,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         store: store.clone(),
         decoder: decoder.clone(),
         facts: facts.clone(),
+        geoip: geoip.clone(),
         dead_letters: config.limits.dead_letters,
         metrics: metrics.clone(),
         health: health.clone(),

@@ -11,6 +11,7 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod lab;
 pub mod replay;
 pub mod rules;
 pub mod run;
@@ -36,6 +37,8 @@ enum Command {
     Replay(replay::Args),
     /// Write labelled traffic into files
     Simulate(simulate::Args),
+    /// Score rules on labelled traffic: what they find, how soon, and what they find that is not there
+    Lab(lab::Args),
     /// Take facts about keys and merchants from a file, where the gateway cannot publish them
     Import(import::Args),
     /// Bring the store's tables to this version's form
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Lab(args) => lab::lab(&args),
         Command::Import(args) => import::import(&args),
         Command::Migrate(arg) => run::migrate(&arg),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -10,6 +10,7 @@ pub mod detect;
 mod hash;
 pub mod intake;
 mod judge;
+pub mod novelty;
 pub mod params;
 pub mod shard;
 pub mod snapshot;

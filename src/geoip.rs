@@ -14,6 +14,8 @@ use serde_json::Value as Json;
 
 use crate::alert::{Alert, Source};
 use crate::config::load::reason;
+use crate::event::Country;
+use crate::event::facts::Fact;
 use crate::time::{Millis, SECOND};
 
 pub mod memo;
@@ -182,6 +184,15 @@ impl GeoIp {
                 self.enrich_entry(entry);
             }
         }
+    }
+
+    /// Says where the one who made a key was, as looked up now.
+    pub fn fill_in(&self, fact: &mut Fact) {
+        if self.is_empty {
+            return;
+        }
+        let address = fact.actor_ip.as_deref().and_then(|text| text.parse().ok());
+        fact.actor_country = address.and_then(|address| Country::new(self.look_up(address).country.as_deref()?));
     }
 
     fn enrich_entry(&self, entry: &mut Json) {

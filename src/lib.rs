@@ -20,6 +20,7 @@ pub mod geoip;
 pub mod health;
 pub mod http;
 pub mod import;
+pub mod lab;
 pub mod metrics;
 pub mod notify;
 pub mod pipeline;

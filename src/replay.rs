@@ -95,7 +95,7 @@ struct Run {
 pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> anyhow::Result<Replayed> {
     let mut facts = FactBook::new(plan.limits.fact_keys);
     let bad_facts = match &plan.key_events {
-        Some(path) => load_facts(path, decoder, &mut facts)?,
+        Some(path) => load_facts(path, decoder, &plan.geoip, &mut facts)?,
         None => Vec::new(),
     };
     let mut run = Run::start(plan, rules, facts).await?;
@@ -227,7 +227,7 @@ impl Run {
                 for a in rest {
                     done += 1;
                     at = a.now;
-                    step(&mut self.shards, &mut self.next_timer, a, world, self.plan.limits.lateness, &mut found);
+                    step(&mut self.shards, &mut self.next_timer, a, world, &mut found);
                     if !found.is_empty() || at >= self.next_notice {
                         break;
                     }
@@ -296,14 +296,13 @@ impl Run {
             && until > now
         {
             // Timers due up to `until` fire; each says that it was seen at `until`, as far as reading goes.
-            let by = until + self.plan.limits.lateness;
             let mut found = Vec::new();
             {
                 let facts = read_facts(&self.facts);
                 let world = World { facts: &facts, rules: &self.rules };
                 for (at, (_, _, shard)) in self.shards.iter_mut().enumerate() {
                     let mut out = Output::default();
-                    shard.advance(by, until, world, &mut out);
+                    shard.pass(until - 1, until, world, &mut out);
                     found.push((at, out));
                 }
             }
@@ -338,6 +337,8 @@ impl Run {
                 watch: shard.watch(),
                 rules_version: self.rules.version.clone(),
                 parked: Vec::new(),
+                source_cases: shard.sources().open_cases(),
+                stream: shard.stream().clone(),
             };
             self.store.finish_checkpoint(id, *epoch, end, &snapshot::encode_shard(&state), wall_now).await?;
         }
@@ -358,7 +359,6 @@ fn step(
     next_timer: &mut Millis,
     admitted: &Admitted<'_>,
     world: World<'_>,
-    lateness: Millis,
     found: &mut Vec<(usize, Output)>,
 ) {
     let count = shards.len();
@@ -366,7 +366,7 @@ fn step(
         shard.watch_from(admitted.now, world);
         *next_timer = (*next_timer).min(shard.next_timer().unwrap_or(Millis::MAX));
     }
-    if *next_timer < admitted.now - lateness {
+    if *next_timer <= admitted.now {
         *next_timer = Millis::MAX;
         for (at, (_, _, shard)) in shards.iter_mut().enumerate() {
             let mut out = Output::default();
@@ -391,13 +391,21 @@ fn step(
 }
 
 /// Reads all facts of a file. Every one carries its own date, so reading them first is the same as merging by time.
-fn load_facts(path: &Path, decoder: &Decoder, book: &mut FactBook) -> anyhow::Result<Vec<(i64, String)>> {
+fn load_facts(
+    path: &Path,
+    decoder: &Decoder,
+    geoip: &GeoIp,
+    book: &mut FactBook,
+) -> anyhow::Result<Vec<(i64, String)>> {
     let mut source = FileSource::open(path, "facts", 0).map_err(anyhow::Error::msg)?;
     let mut bad = Vec::new();
     while let Some(batch) = source.next_batch().with_context(|| format!("read `{}`", path.display()))? {
         for message in &batch.messages {
             match decoder.decode_fact(batch.payload(message), None) {
-                Ok(Some(fact)) => drop(book.learn(&fact)),
+                Ok(Some(mut fact)) => {
+                    geoip.fill_in(&mut fact);
+                    book.learn(&fact);
+                }
                 Ok(None) => {}
                 Err(rejected) => {
                     bad.push((message.offset + 1, format!("{}: {}", rejected.reason.as_str(), rejected.detail)))

@@ -45,6 +45,8 @@ pub struct RuleSet {
     pub warnings: Vec<Problem>,
     /// Places in `rules` of those that can have something to say of an accepted event, and of a refused one.
     by_outcome: [Vec<u16>; 2],
+    /// Places in `rules` of those about source networks.
+    of_sources: Vec<u16>,
 }
 
 impl RuleSet {
@@ -63,6 +65,11 @@ impl RuleSet {
     pub fn for_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &Rule> {
         let places = &self.by_outcome[usize::from(outcome == Outcome::Denied)];
         places.iter().map(|place| &self.rules[usize::from(*place)])
+    }
+
+    /// Rules about source networks, ordered by name.
+    pub fn for_sources(&self) -> impl Iterator<Item = &Rule> {
+        self.of_sources.iter().map(|place| &self.rules[usize::from(*place)])
     }
 
     /// The active rule of a name.
@@ -154,6 +161,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether what it finds is told to nobody.
+    pub fn is_shadow(&self) -> bool {
+        self.status == Status::Test
+    }
+
     /// Whether its condition asks for the country or the provider of the address.
     pub fn asks_for_place(&self) -> bool {
         self.condition.as_ref().is_some_and(|condition| condition.needs().includes(Needs::PLACE))

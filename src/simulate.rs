@@ -15,6 +15,7 @@ use crate::time::{DAY, HOUR, MINUTE, Millis, rfc3339};
 
 mod day;
 mod geo;
+mod hard;
 mod incident;
 mod key;
 mod line;
@@ -24,6 +25,7 @@ mod random;
 
 pub use geo::{asn_database, country_database};
 pub use incident::Kind;
+pub use key::Shape;
 
 /// A line in so many comes twice.
 const TWICE: f64 = 0.002;
@@ -45,6 +47,20 @@ pub struct Plan {
     pub incidents: Incidents,
     /// How long a key that is planted as stale, or as waking up, is silent before.
     pub unused_for: Millis,
+    /// Who calls, and what goes on beside incidents.
+    pub traffic: Traffic,
+}
+
+/// Who calls, and what goes on beside incidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Merchants as they mostly are.
+    Usual,
+    /// Shapes and events that were kept apart from those that detectors were tuned on: outages, partial failures, changes of
+    /// clocks and of schedules, tenfold growth, load tests, and thieves who know what is looked for.
+    Hard,
+    /// Keys of one shape that never change: no releases, moves, growth, sales or storms, and months are like any other days.
+    Still(Shape),
 }
 
 /// What is planted.
@@ -145,6 +161,7 @@ struct World {
     facts: Vec<Fact>,
     incidents: Vec<Label>,
     benign: Vec<Label>,
+    outages: Vec<hard::Outage>,
 }
 
 /// Writes decisions in the order in which they arrive, and facts in the order of their times. Errors are the writers'.
@@ -160,13 +177,28 @@ pub fn simulate_telling(
     mut day_done: impl FnMut(u32),
 ) -> io::Result<Labels> {
     let ends_at = plan.starts_at + i64::from(plan.days) * DAY;
-    let (merchants, keys) = key::make(plan.seed, plan.keys.max(1) as usize, plan.starts_at, ends_at);
-    let mut world =
-        World { merchants, keys, extra: Vec::new(), facts: Vec::new(), incidents: Vec::new(), benign: Vec::new() };
-    let storms = storms(plan, ends_at);
+    let (merchants, keys) = people(plan, ends_at);
+    let mut world = World {
+        merchants,
+        keys,
+        extra: Vec::new(),
+        facts: Vec::new(),
+        incidents: Vec::new(),
+        benign: Vec::new(),
+        outages: Vec::new(),
+    };
+    let storms = if matches!(plan.traffic, Traffic::Still(_)) { Vec::new() } else { storms(plan, ends_at) };
     world.announce(plan);
-    world.look_alikes(plan, &storms, ends_at);
+    if !matches!(plan.traffic, Traffic::Still(_)) {
+        world.look_alikes(plan, &storms, ends_at);
+    }
+    if plan.traffic == Traffic::Hard {
+        hard::set_stage(plan, &mut world, ends_at);
+    }
     incident::plant_all(plan, &mut world, ends_at);
+    if plan.traffic == Traffic::Hard {
+        hard::add_exports(plan, &mut world, ends_at);
+    }
     world.facts.sort_by(|a, b| (a.ts, &a.line).cmp(&(b.ts, &b.line)));
     for fact in &world.facts {
         writeln!(facts, "{}", fact.line)?;
@@ -205,10 +237,14 @@ pub fn simulate_telling(
     let (mut held, mut next, mut writer) = (Vec::new(), 0, Writer::default());
     for n in 0..plan.days {
         let begins = plan.starts_at + i64::from(n) * DAY;
+        let first = held.len();
         days.day(begins, &mut held);
         while world.extra.get(next).is_some_and(|e| e.ts < begins + DAY) {
             held.push(world.extra[next]);
             next += 1;
+        }
+        for outage in &world.outages {
+            outage.befalls(&mut held, first);
         }
         held.sort_unstable_by_key(|e: &Event| (e.arrives_at, e.id));
         // What arrives after midnight is written with the next day's.
@@ -232,6 +268,22 @@ pub fn simulate_telling(
         day_done(n + 1);
     }
     Ok(labels)
+}
+
+fn people(plan: &Plan, ends_at: Millis) -> (Vec<Merchant>, Vec<Key>) {
+    let (n, span) = (plan.keys.max(1) as usize, (plan.starts_at, ends_at));
+    match plan.traffic {
+        Traffic::Usual => key::make(plan.seed, n, plan.starts_at, ends_at),
+        Traffic::Hard => key::make_of(plan.seed, n, span, &Shape::HARD_SHARES, 0.25),
+        Traffic::Still(shape) => {
+            let (merchants, mut keys) = key::make_of(plan.seed, n, span, &[(shape, 100)], 0.0);
+            for key in &mut keys {
+                (key.growth, key.moves, key.has_months) = (0.0, None, false);
+                key.releases.clear();
+            }
+            (merchants, keys)
+        }
+    }
 }
 
 /// About one in five days.
@@ -283,7 +335,7 @@ impl World {
     fn look_alikes(&mut self, plan: &Plan, storms: &[Storm], ends_at: Millis) {
         let mut random = Random::new(plan.seed, 4);
         for at in 0..self.keys.len() {
-            let is_shop = matches!(self.keys[at].shape, key::Shape::Shop | key::Shape::High);
+            let is_shop = matches!(self.keys[at].shape, Shape::Shop | Shape::High | Shape::Marketplace);
             if is_shop && random.chance(f64::from(plan.days) / 200.0) {
                 let from = plan.starts_at + random.between(0, i64::from(plan.days)) * DAY + 6 * HOUR;
                 let until = from + random.between(10, 40) * HOUR;

@@ -90,6 +90,20 @@ pub fn parse_duration(text: &str) -> Option<Millis> {
     Some(total)
 }
 
+/// The day of the month, 1 to 31, that clocks of UTC show at a time.
+pub fn day_of_month(at: Millis) -> u32 {
+    use chrono::Datelike;
+    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().day()
+}
+
+/// How far clocks of an IANA zone are ahead of UTC at a time; 0 where there is no such zone.
+pub fn zone_offset(zone: Option<&str>, at: Millis) -> Millis {
+    use chrono::{Offset, TimeZone};
+    let Some(zone) = zone.and_then(|name| name.parse::<chrono_tz::Tz>().ok()) else { return 0 };
+    let utc = DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().naive_utc();
+    i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * SECOND
+}
+
 /// The shortest exact text of a duration, as [`parse_duration`] reads it: `5m`, `1h30m`, `90d`.
 pub fn duration_text(mut millis: Millis) -> String {
     if millis == 0 {

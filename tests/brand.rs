@@ -47,6 +47,7 @@ fn a_foreign_brand_is_in_every_text_and_the_default_in_none() {
         starts_at: 1_785_542_400_000,
         incidents: Incidents::Spread,
         unused_for: 7 * keywatch::time::DAY,
+        traffic: keywatch::simulate::Traffic::Usual,
     };
     simulate(&plan, &mut events, &mut facts).unwrap();
     let renamed = |bytes: Vec<u8>| {

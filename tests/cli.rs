@@ -60,7 +60,7 @@ fn config(url: &str) -> (tempfile::TempDir, String) {
 fn the_sample_has_one_alert_of_each_kind_and_none_for_the_innocent() {
     let ran = keywatch(&SAMPLE);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let last = "6 alerts: 1 env-mismatch, 1 new-ip, 1 revoked-key-use, 1 rotated-key-use,\n1 spike, 1 stale-key\n";
+    let last = "10 alerts: 1 client-side-use, 1 env-mismatch, 1 expiring-key, 1 key-exposed,\n1 new-ip, 1 revoked-key-use, 1 rotated-key-use, 1 rotation-overdue, 1 spike,\n1 stale-key\n";
     assert!(ran.err.ends_with(last), "{}", ran.err);
     assert!(ran.err.contains("warning: 1 line was no event: not_json\n"), "{}", ran.err);
     assert!(!ran.out.contains("m_1163"), "the merchant with a new server in the same network is told of nothing");
@@ -77,7 +77,7 @@ fn alerts_are_the_same_as_records_on_standard_output_and_on_any_number_of_shards
         ran.out
     };
     let one = records("1");
-    assert_eq!(one.lines().count(), 6);
+    assert_eq!(one.lines().count(), 10);
     assert!(one.lines().all(|line| line.starts_with("{\"version\":1,\"alert_id\":\"kw-")));
     assert_eq!(one, records("5"));
 }
@@ -85,7 +85,7 @@ fn alerts_are_the_same_as_records_on_standard_output_and_on_any_number_of_shards
 #[test]
 fn a_narrow_terminal_never_cuts_a_reference() {
     let ran = finish(command(&SAMPLE).env("COLUMNS", "40").output().unwrap());
-    assert_eq!(ran.out.lines().filter(|line| line.starts_with("kw-")).count(), 6);
+    assert_eq!(ran.out.lines().filter(|line| line.starts_with("kw-")).count(), 10);
     let references = ran.out.lines().filter_map(|line| line.split_whitespace().next().filter(|w| w.starts_with("kw-")));
     assert!(references.into_iter().all(|id| id.len() == 19));
 }
@@ -160,6 +160,12 @@ fn alerts_are_listed_and_shown_from_the_store() {
     args.extend(["--save-state", state.to_str().unwrap()]);
     assert_eq!(keywatch(&args).code, Some(0));
     insta::assert_snapshot!(keywatch(&["alerts", "list", "--config", &config, "--firing"]).out, @r"
+    kw-055f9d2c3e764f96  2026-11-09 13:00 UTC  high      firing    key-exposed
+      m_1150  caibo_test_sk_…12ac  The key was found where others can read it.
+    kw-02936b874fc9a750  2026-11-11 15:00 UTC  info      firing    rotation-overdue
+      m_1150  caibo_live_sk_…3b90  The key is old and has not been replaced.
+    kw-0cee344db71505ec  2026-11-14 12:00 UTC  warning   firing    expiring-key
+      m_1131  caibo_live_sk_…e27d  The key will stop soon, and is still in use.
     kw-efc6af83f0ad044b  2026-11-14 15:23 UTC  info      firing    stale-key
       m_1150  caibo_test_sk_…12ac  The key has not been used for 10 days.
     ");
@@ -266,9 +272,9 @@ fn a_rule_that_asks_for_places_without_a_database_is_remarked() {
 #[test]
 fn what_ships_is_valid() {
     let ran = keywatch(&["config", "check", "--config", "keywatch.example.yml"]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 6 rules from rules\n"));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 23 rules from rules\n"));
     let ran = keywatch(&["rules", "check"]);
-    assert!(ran.code == Some(0) && ran.out.starts_with("rules: fine, 6 rules, version "), "{}{}", ran.out, ran.err);
+    assert!(ran.code == Some(0) && ran.out.starts_with("rules: fine, 23 rules, version "), "{}{}", ran.out, ran.err);
 }
 
 #[test]

@@ -270,10 +270,22 @@ fn every_kind_is_in_the_reference_of_alerts() {
     }
 }
 
+#[test]
+fn every_kind_has_a_page() {
+    let index = std::fs::read_to_string(root().join("docs/kinds.md")).unwrap();
+    for kind in keywatch::alert::Kind::ALL.map(keywatch::alert::Kind::as_str) {
+        assert!(index.contains(&format!("[`{kind}`](kinds/{kind}.md)")), "docs/kinds.md does not list {kind}");
+        let page = std::fs::read_to_string(root().join(format!("docs/kinds/{kind}.md"))).unwrap_or_default();
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        let want = ["## What it sees", "## What it needs", "## How it errs", "## How to tune it"];
+        assert_eq!(headings, want, "docs/kinds/{kind}.md");
+    }
+}
+
 /// Every page of the documentation.
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![];
-    for folder in ["", "docs", "docs/reference"] {
+    for folder in ["", "docs", "docs/kinds", "docs/reference"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         pages.extend(entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "md")));
     }

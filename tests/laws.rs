@@ -35,7 +35,13 @@ use lab::{Found, START};
 use traffic::{Plan, Traffic};
 
 /// Parameters under which short traffic shows every kind.
-const QUICK: &[&str] = &["stale-key.unused_for=3d", "spike.learning_days=5"];
+const QUICK: &[&str] = &[
+    "stale-key.unused_for=3d",
+    "spike.learning_days=5",
+    "dormant-awake.unused_for=4d",
+    "expiring-key.notice=3d",
+    "rotation-overdue.max_age=47d",
+];
 
 fn decoder() -> Decoder {
     Decoder::new(b"test", Masker::default())

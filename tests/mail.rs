@@ -109,6 +109,102 @@ fn one(kind: Kind) -> Alert {
             json!({"observed": 1312, "expected": [80, 250], "window": "1h", "odds": "about once in 4 years", "accepted": 1300,
                 "refused": 12, "known": known, "endpoint": "/v1/payments"}),
         ),
+        Kind::ClientSideUse => alert(
+            kind,
+            Severity::High,
+            json!({"mark": "page", "page": "shop.example", "accepted": 16, "refused": 0, "sources": sources, "known": known,
+                "first_at": "2026-11-23T08:00:00Z", "last_at": "2026-11-23T08:09:30Z"}),
+        ),
+        Kind::SuspendedUse => alert(
+            kind,
+            Severity::Warning,
+            json!({"suspended_at": "2026-11-22T17:00:00Z", "accepted": 0, "refused": 311, "sources": sources,
+                "first_at": "2026-11-23T08:00:00Z", "last_at": "2026-11-23T09:10:00Z"}),
+        ),
+        Kind::DormantAwake => alert(
+            kind,
+            Severity::High,
+            json!({"last_used_at": "2026-08-20T10:00:00Z", "unused_days": 94, "is_new_network": true, "known": known,
+                "accepted": 16, "refused": 0, "sources": sources, "first_at": "2026-11-23T08:00:00Z"}),
+        ),
+        Kind::KeyExposed => quiet(alert(
+            kind,
+            Severity::Critical,
+            json!({"exposed_at": "2026-11-23T08:00:00Z", "exposed_reason": "found in a public repository"}),
+        )),
+        Kind::ExpiringKey => {
+            quiet(alert(kind, Severity::Warning, json!({"expires_at": "2026-12-07T08:00:00Z", "days_left": 14})))
+        }
+        Kind::RotationOverdue => {
+            quiet(alert(kind, Severity::Info, json!({"created_at": "2025-11-23T08:00:00Z", "age_days": 365})))
+        }
+        Kind::RotationUnproven => quiet(alert(
+            kind,
+            Severity::High,
+            json!({"grace_until": "2026-11-24T08:00:00Z", "never_used": true, "calls_of_old_key": 812, "calls_of_new_key": 0,
+                "replaces": "key_80", "replaces_hint": "caibo_live_sk_…ab12"}),
+        )),
+        Kind::KeyLifecycle => alert(
+            kind,
+            Severity::High,
+            json!({"made_at": "2026-11-23T08:00:00Z", "replaces": "key_80", "made_before": 3,
+                "places_before": ["198.51.100.0/24"], "actor": "admin"}),
+        ),
+        Kind::IpFanout => alert(
+            kind,
+            Severity::High,
+            json!({"observed": 6, "expected": 0, "window": "1h", "accepted": 12, "refused": 0, "sources": sources,
+                "first_at": "2026-11-23T08:00:00Z", "last_at": "2026-11-23T08:40:00Z"}),
+        ),
+        Kind::ImpossibleTravel => alert(
+            kind,
+            Severity::High,
+            json!({"country": "SG", "usual_country": "DE", "minutes": 12, "accepted": 12, "refused": 0, "sources": sources,
+                "known": known, "first_at": "2026-11-23T08:00:00Z"}),
+        ),
+        Kind::NewUserAgent => alert(
+            kind,
+            Severity::Warning,
+            json!({"program": "python-requests", "known_programs": 1, "known_calls": 120_411, "accepted": 16, "refused": 0,
+                "sources": sources, "first_at": "2026-11-23T08:00:00Z"}),
+        ),
+        Kind::NewEndpoint => alert(
+            kind,
+            Severity::Warning,
+            json!({"endpoint": "POST /v1/payouts", "calls_to_it": 3, "known_endpoints": 2, "known_calls": 120_411,
+                "accepted": 3, "refused": 0, "sources": sources, "first_at": "2026-11-23T08:00:00Z"}),
+        ),
+        Kind::OffHours => alert(
+            kind,
+            Severity::Warning,
+            json!({"observed": 18, "expected": 0.1, "usual_up_to": 9, "window": "1h", "odds": "about once in 4 years",
+                "accepted": 18, "refused": 0, "sources": sources, "first_at": "2026-11-23T02:00:00Z"}),
+        ),
+        Kind::Drop => quiet(alert(
+            kind,
+            Severity::Warning,
+            json!({"observed": 0, "expected": 41.5, "window": "35m", "odds": "about once in 2 years",
+                "last_used_at": "2026-11-23T07:25:00Z", "learned_days": 29}),
+        )),
+        Kind::ErrorBurst => alert(
+            kind,
+            Severity::Warning,
+            json!({"observed": 31, "expected": 0.2, "window": "30m", "share": 0.94, "reason": "malformed_header",
+                "from_known_network": true, "odds": "about once in 10 years", "accepted": 0, "refused": 31, "sources": sources,
+                "first_at": "2026-11-23T08:00:00Z"}),
+        ),
+        Kind::KeyScan | Kind::MalformedKey => Alert {
+            key_id: None,
+            key_hint: None,
+            merchant_id: None,
+            audience: Audience::Support,
+            ..alert(
+                kind,
+                Severity::High,
+                json!({"observed": 40, "window": "1h", "different_keys": 16, "merchants": 0, "accepted": 0, "refused": 40,
+                    "sources": sources, "first_at": "2026-11-23T08:00:00Z"}),
+            )
+        },
         Kind::Threshold => {
             let mut alert = alert(
                 kind,
@@ -125,6 +221,11 @@ fn one(kind: Kind) -> Alert {
             alert
         }
     }
+}
+
+/// Raised by time or facts: no source is to blame.
+fn quiet(alert: Alert) -> Alert {
+    Alert { source: None, ..alert }
 }
 
 fn live_at_test() -> Alert {
@@ -203,8 +304,25 @@ fn every_kind() -> Vec<(&'static str, Alert)> {
         ("live_key_at_test", live_at_test()),
         ("rotated_key_use", one(Kind::RotatedKeyUse)),
         ("revoked_key_use", one(Kind::RevokedKeyUse)),
+        ("client_side_use", one(Kind::ClientSideUse)),
+        ("suspended_use", one(Kind::SuspendedUse)),
         ("stale_key", one(Kind::StaleKey)),
+        ("dormant_awake", one(Kind::DormantAwake)),
+        ("key_exposed", one(Kind::KeyExposed)),
+        ("expiring_key", one(Kind::ExpiringKey)),
+        ("rotation_overdue", one(Kind::RotationOverdue)),
+        ("rotation_unproven", one(Kind::RotationUnproven)),
+        ("key_lifecycle", one(Kind::KeyLifecycle)),
         ("spike", one(Kind::Spike)),
+        ("ip_fanout", one(Kind::IpFanout)),
+        ("impossible_travel", one(Kind::ImpossibleTravel)),
+        ("new_user_agent", one(Kind::NewUserAgent)),
+        ("new_endpoint", one(Kind::NewEndpoint)),
+        ("off_hours", one(Kind::OffHours)),
+        ("drop", one(Kind::Drop)),
+        ("error_burst", one(Kind::ErrorBurst)),
+        ("key_scan", one(Kind::KeyScan)),
+        ("malformed_key", one(Kind::MalformedKey)),
         ("threshold", one(Kind::Threshold)),
         ("custom", one(Kind::Custom)),
     ]

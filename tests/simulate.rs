@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use keywatch::alert::hex;
 use keywatch::config::{Limits, MailConfig, MailTransport};
 use keywatch::demo::score::{Planted, score};
 use keywatch::engine::detect::SPECS;
@@ -12,12 +13,13 @@ use keywatch::event::redact::Masker;
 use keywatch::replay::{Replay, replay};
 use keywatch::rules::compile::load;
 use keywatch::rules::set::Override;
-use keywatch::simulate::{Incidents, Kind, Labels, Plan, asn_database, country_database, simulate};
+use keywatch::simulate::{Incidents, Kind, Labels, Plan, Shape, Traffic, asn_database, country_database, simulate};
 use keywatch::time::{DAY, HOUR, MINUTE, SECOND};
+use sha2::{Digest, Sha256};
 
 fn plan(seed: u64, keys: u32, days: u32) -> Plan {
     let incidents = Incidents::Spread;
-    Plan { seed, keys, days, starts_at: 20_706 * DAY, incidents, unused_for: 7 * DAY }
+    Plan { seed, keys, days, starts_at: 20_706 * DAY, incidents, unused_for: 7 * DAY, traffic: Traffic::Usual }
 }
 
 struct Made {
@@ -53,6 +55,78 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_eq!((&one.events, &one.facts), (&again.events, &again.facts));
     assert_eq!(serde_json::to_string(&one.labels).unwrap(), serde_json::to_string(&again.labels).unwrap());
     assert_ne!(one.events, other.events);
+}
+
+/// Scores of different days can only be compared on the same traffic. Who changes the usual family on purpose says so.
+#[test]
+fn the_usual_family_keeps_its_bytes() {
+    let made = made(&plan(5, 12, 9));
+    let labels = serde_json::to_vec(&made.labels).unwrap();
+    let digests = [&made.events, &made.facts, &labels].map(|bytes| hex(&Sha256::digest(bytes)[..8]));
+    assert_eq!(digests, ["95e53ae0fa6aec1a", "96e41d2b484b9ee7", "aa139dfc154a9fdc"]);
+}
+
+/// What is special about the harder family is in its bytes, not only in its labels.
+#[test]
+fn the_harder_family_has_what_its_labels_say() {
+    let hard = made(&Plan { traffic: Traffic::Hard, starts_at: 20_727 * DAY, ..plan(2, 120, 35) });
+    assert_eq!(hard.labels.lines as usize, hard.events.iter().filter(|byte| **byte == b'\n').count());
+    let benign = |kind: &str| hard.labels.benign.iter().filter(|label| label.kind == kind).collect::<Vec<_>>();
+    for kind in [
+        "growth",
+        "migration",
+        "schedule_move",
+        "schedule_drift",
+        "load_test",
+        "outage_late",
+        "outage_lost",
+        "platform_refusals",
+        "platform_silence",
+        "weekly_export",
+        "monthly_export",
+        "month_start",
+        "clock_change",
+    ] {
+        assert!(!benign(kind).is_empty(), "{kind}");
+    }
+    let events = events(&hard);
+    let calls = |from, to| events.iter().filter(|e| (from..to).contains(&e.ts)).count();
+    let lost = benign("outage_lost")[0];
+    assert_eq!(calls(lost.starts_at, lost.ends_at), 0, "what is lost is lost");
+    // What is late is there, and no line came while the log stood still.
+    let late = benign("outage_late")[0];
+    let of_late = calls(late.starts_at, late.ends_at);
+    assert!(of_late > 1_000, "{of_late}");
+    let newest_before = |at: usize| events[..at].iter().map(|e| e.ts).max().unwrap();
+    let first = events.iter().position(|e| (late.starts_at + 10 * MINUTE..late.ends_at).contains(&e.ts)).unwrap();
+    assert!(newest_before(first) < late.starts_at + 10 * MINUTE, "the backlog comes before what is new");
+    let refused = |from, to| {
+        let within: Vec<_> = events.iter().filter(|e| (from..to).contains(&e.ts) && e.key_id.is_some()).collect();
+        within.iter().filter(|e| e.outcome == keywatch::event::Outcome::Denied).count() as f64 / within.len() as f64
+    };
+    let failure = benign("platform_refusals")[0];
+    assert!(refused(failure.starts_at, failure.ends_at) > 0.1, "{failure:?}");
+    // Every incident that names a key has that key's calls or its facts.
+    let facts = String::from_utf8(hard.facts.clone()).unwrap();
+    for label in hard.labels.incidents.iter().filter(|label| label.key_id.is_some()) {
+        assert!(facts.contains(label.key_id.as_deref().unwrap()), "{label:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_to_be_still_are() {
+    for shape in [Shape::Shop, Shape::Subscriptions, Shape::Sync, Shape::Weekly] {
+        let incidents = Incidents::None;
+        let still =
+            made(&Plan { traffic: Traffic::Still(shape), starts_at: 20_762 * DAY, incidents, ..plan(1, 20, 42) });
+        assert!(still.labels.incidents.is_empty() && still.labels.benign.is_empty());
+        let mut weeks = [0.0; 6];
+        for e in events(&still).iter().filter(|e| e.key_id.is_some()) {
+            weeks[(((e.ts - 20_762 * DAY) / (7 * DAY)) as usize).min(5)] += f64::from(e.count);
+        }
+        let mean = weeks.iter().sum::<f64>() / 6.0;
+        assert!(weeks.iter().all(|week| (week / mean - 1.0).abs() < 0.25), "{shape:?}: {weeks:?}");
+    }
 }
 
 #[test]

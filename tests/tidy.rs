@@ -58,7 +58,14 @@ const OWNED: &[(&str, &[&str])] = &[
     ("chrono", &["src/time", "src/notify/render/when", "src/rules/active", "src/rules/expr/clock", "src/simulate"]),
     (
         "chrono_tz",
-        &["src/notify/render/when", "src/config", "src/rules/active", "src/rules/expr/clock", "src/simulate"],
+        &[
+            "src/time",
+            "src/notify/render/when",
+            "src/config",
+            "src/rules/active",
+            "src/rules/expr/clock",
+            "src/simulate",
+        ],
     ),
     ("clap", &["src/cli", "src/main"]),
     ("csv", &["src/import/table"]),

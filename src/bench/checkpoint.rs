@@ -112,6 +112,8 @@ async fn write(
         watch: bench.shard.watch(),
         rules_version: bench.rules.version.clone(),
         parked: Vec::new(),
+        source_cases: Vec::new(),
+        stream: bench.shard.stream().clone(),
     };
     store.finish_checkpoint(shard, epoch, position, &encode_shard(&state), wall::now()).await?;
     written.written += started.elapsed();

@@ -123,7 +123,7 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
 }
 
 /// A rule or parameter that `--set` names wrongly is wrong use, not a wrong rule file.
-fn wrong_set(problems: &[Problem]) -> Failure {
+pub(super) fn wrong_set(problems: &[Problem]) -> Failure {
     let text = render(problems);
     Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::cli::text::thousands;
 use crate::cli::{Failure, complain, say};
-use crate::simulate::{Incidents, Labels, Plan, asn_database, country_database, simulate_telling};
+use crate::simulate::{Incidents, Labels, Plan, Traffic, asn_database, country_database, simulate_telling};
 use crate::time::{DAY, Millis, parse_duration, parse_rfc3339};
 use crate::wall;
 
@@ -36,6 +36,9 @@ pub struct Args {
     /// What is planted: every kind over the second half, or nothing
     #[arg(long, value_enum, default_value = "spread")]
     pub incidents: What,
+    /// Who calls, and what goes on beside incidents
+    #[arg(long, value_enum, default_value = "usual")]
+    pub traffic: Family,
     /// How long a key that is planted as unused is silent before
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration)]
     pub unused_for: Millis,
@@ -51,6 +54,15 @@ pub enum What {
     Spread,
     /// Nothing.
     None,
+}
+
+/// A family of traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Family {
+    /// Merchants as they mostly are
+    Usual,
+    /// Outages, partial failures, changes of clocks and schedules, tenfold growth, and thieves who know what is looked for
+    Hard,
 }
 
 fn midnight(text: &str) -> Result<Millis, String> {
@@ -84,6 +96,7 @@ pub fn simulate(args: &Args) -> Result<(), Failure> {
             What::None => Incidents::None,
         },
         unused_for: args.unused_for,
+        traffic: if args.traffic == Family::Hard { Traffic::Hard } else { Traffic::Usual },
     };
     let begun = wall::instant();
     let labels = write(&plan, &args.out)?;

@@ -55,6 +55,7 @@ pub fn set(plan: &Plan, decoder: &Decoder) -> anyhow::Result<Stage> {
         starts_at: BEGINS,
         incidents: Incidents::Listed(planted.collect()),
         unused_for: UNUSED_DAYS * DAY,
+        traffic: simulate::Traffic::Usual,
     };
     let in_folder = |name: &str| plan.directory.join(name);
     let open =

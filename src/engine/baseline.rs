@@ -2,5 +2,9 @@
 
 pub mod negative_binomial;
 pub mod networks;
+pub mod profile;
 pub mod rates;
+pub mod refusals;
+pub mod scatter;
 pub mod tally;
+pub mod values;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::alert::{Alert, Reason, Severity, State, alert_id};
+use crate::alert::{Alert, Kind, Reason, Severity, State, alert_id};
 use crate::engine::detect::Sign;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::Rule;
@@ -10,6 +10,8 @@ use crate::time::{Millis, rfc3339};
 
 /// Open cases that one key can have.
 pub const CASES_PER_KEY: usize = 16;
+/// Reasons of one alert, one a kind.
+pub const REASONS_PER_CASE: usize = 6;
 /// Sources named in one alert.
 pub const SOURCES_PER_CASE: usize = 8;
 /// Event IDs named in one alert.
@@ -69,8 +71,8 @@ pub struct SourceNote {
 pub struct About<'a> {
     /// The merchant, where known.
     pub merchant_id: Option<&'a str>,
-    /// The key.
-    pub key_id: &'a str,
+    /// The key; none where the case is about a source network.
+    pub key_id: Option<&'a str>,
     /// Its masked form.
     pub key_hint: Option<&'a str>,
 }
@@ -85,9 +87,14 @@ impl OpenCase {
         event: Option<&AuthEvent<'_>>,
         now: Millis,
     ) -> Self {
+        let whose = match (about.key_id, &sign.source) {
+            (Some(key_id), _) => format!("key {key_id}"),
+            (None, Some(source)) => format!("source {}", source.network),
+            (None, None) => "source".to_owned(),
+        };
         let subject = match sign.part.as_str() {
-            "" => format!("key {}", about.key_id),
-            part => format!("key {} {part}", about.key_id),
+            "" => whose,
+            part => format!("{whose} {part}"),
         };
         let alert = Alert {
             version: 1,
@@ -104,7 +111,7 @@ impl OpenCase {
             detected_at: now.max(sign.starts_at),
             ends_at: None,
             merchant_id: about.merchant_id.map(str::to_owned),
-            key_id: Some(about.key_id.to_owned()),
+            key_id: about.key_id.map(str::to_owned),
             key_hint: about.key_hint.map(str::to_owned),
             source: sign.source.clone(),
             audience: rule.audience,
@@ -127,26 +134,35 @@ impl OpenCase {
         case
     }
 
-    /// Takes a further sign in. True where it is worth telling: worse than before, from a network not yet named, or the
-    /// sign that opens it at last.
-    pub fn join(&mut self, rule: &Rule, sign: &Sign, severity: Severity, event: &AuthEvent<'_>, now: Millis) -> bool {
+    /// Takes a further sign in, which may be another rule's. True where it is worth telling: worse than before, for a
+    /// new reason, from a network not yet named, or the sign that opens it at last. `is_noted` = the event is counted.
+    pub fn join(
+        &mut self,
+        rule: &Rule,
+        sign: &Sign,
+        severity: Severity,
+        event: &AuthEvent<'_>,
+        is_noted: bool,
+        now: Millis,
+    ) -> bool {
+        let is_own = *self.alert.rule == *rule.name;
         self.last_at = self.last_at.max(sign.last_at);
-        self.quiet = quiet(rule, sign);
-        let new_source = self.notes.add(event, sign);
-        let worse = severity > self.alert.severity;
+        if is_own {
+            self.quiet = quiet(rule, sign);
+        }
+        let new_source = !is_noted && self.notes.add(event, sign);
+        let counts = is_own || sign.opens;
+        let worse = counts && severity > self.alert.severity;
+        let stronger = counts && self.strongest() < sign.score;
         if worse {
             self.alert.severity = severity;
+        }
+        if (worse && is_own) || stronger {
             self.alert.summary = summary(rule, sign);
         }
-        if sign.score > self.alert.score {
-            self.alert.score = sign.score;
-            self.alert.reasons.insert(0, Reason { kind: rule.kind, score: sign.score, text: sign.reason.clone() });
-            self.alert.reasons.truncate(4);
-        }
-        let observed = |evidence: &Value| evidence.get("observed").and_then(Value::as_u64).unwrap_or(0);
-        let new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
-        if !sign.evidence.is_empty() && observed(&new) >= observed(&self.alert.evidence) {
-            self.alert.evidence = new;
+        let new_reason = counts && self.add_reason(rule.kind, sign);
+        if is_own || stronger {
+            self.take_evidence(sign);
         }
         match self.opens_at {
             Some(opens_at) if event.ts < opens_at => return false,
@@ -157,10 +173,49 @@ impl OpenCase {
             }
             None => {}
         }
-        if worse || new_source {
+        let is_news = worse || new_source || new_reason;
+        if is_news {
             self.alert.revision += 1;
         }
-        worse || new_source
+        is_news
+    }
+
+    fn strongest(&self) -> f64 {
+        self.alert.reasons.first().map_or(0.0, |reason| reason.score)
+    }
+
+    /// Notes why. True where it is a reason of a kind that the alert did not have.
+    fn add_reason(&mut self, kind: Kind, sign: &Sign) -> bool {
+        let reasons = &mut self.alert.reasons;
+        let is_full = reasons.len() >= REASONS_PER_CASE;
+        let known = reasons.iter_mut().find(|reason| reason.kind == kind);
+        let is_new = match known {
+            Some(reason) if reason.score < sign.score => {
+                (reason.score, reason.text) = (sign.score, sign.reason.clone());
+                false
+            }
+            Some(_) => return false,
+            None if !sign.opens || is_full => return false,
+            None => {
+                reasons.push(Reason { kind, score: sign.score, text: sign.reason.clone() });
+                true
+            }
+        };
+        reasons.sort_by(|a, b| b.score.total_cmp(&a.score));
+        if let Some(strongest) = reasons.first() {
+            self.alert.kind = strongest.kind;
+        }
+        // Signs that say the same independently: the chance that none of them is right.
+        self.alert.score = 1.0 - reasons.iter().map(|reason| 1.0 - reason.score).product::<f64>();
+        is_new
+    }
+
+    fn take_evidence(&mut self, sign: &Sign) {
+        let observed = |evidence: &Value| evidence.get("observed").and_then(Value::as_u64).unwrap_or(0);
+        let new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
+        if !sign.evidence.is_empty() && observed(&new) >= observed(&self.alert.evidence) {
+            self.alert.evidence = new;
+        }
     }
 
     /// The detector says that it is over. True where that ends it now; where its rule keeps it open for a while, it ends

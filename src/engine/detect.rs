@@ -5,29 +5,68 @@
 
 use crate::alert::{Kind, Severity, Source};
 use crate::engine::baseline::networks::Network;
-use crate::engine::baseline::rates::Window;
+use crate::engine::novelty::Novelty;
 use crate::engine::params::{ParamSpec, Params};
+use crate::engine::source::SourceSight;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
-use crate::event::facts::KeyFacts;
+use crate::event::facts::{FactBook, KeyFacts, MerchantFacts};
 use crate::event::{AuthEvent, Env, Outcome};
 use crate::time::Millis;
 
+pub mod client_side_use;
 pub mod condition;
+pub mod dormant_awake;
+pub mod drop;
 pub mod env_mismatch;
+pub mod error_burst;
+pub mod expiring_key;
+pub mod impossible_travel;
+pub mod ip_fanout;
+pub mod key_exposed;
+pub mod key_lifecycle;
+pub mod key_scan;
+pub mod malformed_key;
+pub mod new_endpoint;
 pub mod new_ip;
+pub mod new_user_agent;
+pub mod off_hours;
 pub mod revoked_key_use;
 pub mod rotated_key_use;
+pub mod rotation_overdue;
+pub mod rotation_unproven;
 pub mod spike;
 pub mod stale_key;
+pub mod suspended_use;
+pub mod use_of_key;
+pub mod volume;
+
+pub use use_of_key::Replaced;
 
 /// Every detector.
 pub const SPECS: &[DetectorSpec] = &[
     new_ip::SPEC,
+    ip_fanout::SPEC,
+    impossible_travel::SPEC,
+    new_user_agent::SPEC,
+    new_endpoint::SPEC,
+    client_side_use::SPEC,
     env_mismatch::SPEC,
     rotated_key_use::SPEC,
     revoked_key_use::SPEC,
+    suspended_use::SPEC,
     stale_key::SPEC,
+    dormant_awake::SPEC,
+    key_exposed::SPEC,
+    expiring_key::SPEC,
+    rotation_overdue::SPEC,
+    rotation_unproven::SPEC,
+    key_lifecycle::SPEC,
     spike::SPEC,
+    drop::SPEC,
+    error_burst::SPEC,
+    off_hours::SPEC,
+    key_scan::SPEC,
+    malformed_key::SPEC,
     condition::THRESHOLD,
     condition::CUSTOM,
 ];
@@ -53,6 +92,8 @@ pub enum Fires {
     OnEvents,
     /// On accepted calls alone.
     OnAccepted,
+    /// On what a source network does, whoever's keys it sends. The rules' conditions see the event alone.
+    OnSource,
     /// That nothing happens: there is no event to ask about.
     ByTime,
     /// The rule's own condition, which it must have.
@@ -67,6 +108,12 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
         Verdict::Nothing
     }
 
+    /// Judges a source network after an event of it that no merchant is known of, or at whose key it is new.
+    fn on_source(&self, sight: &SourceSight<'_>) -> Verdict {
+        let _ = sight;
+        Verdict::Nothing
+    }
+
     /// Whether it needs a window of recent counts: late events are kept from it.
     fn needs_window(&self) -> bool {
         false
@@ -77,16 +124,17 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// The odds that [`Sight::windows`] is worked out for; `None` = the counts alone say that there is no sign.
-    fn limit_odds(&self, windows: &[Window; 2], key: &KeyFeatures) -> Option<f64> {
-        let _ = (windows, key);
-        None
-    }
-
     /// When it wants to look at the key though nothing happens; `None` = never. `open` = its case is open.
     fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
         let _ = (still, open);
         None
+    }
+
+    /// Whether what it will say of the moment `due` is settled: no event that comes late would change it, not even its
+    /// evidence. Then it fires as soon as stream time has come so far.
+    fn is_settled(&self, due: Millis, still: &Still<'_>, open: bool) -> bool {
+        let _ = (due, still, open);
+        false
     }
 
     /// Judges the key as of `at`, the time that [`Detector::due`] named.
@@ -105,17 +153,24 @@ pub struct Sight<'a> {
     pub key_env: Option<Env>,
     /// What is known of the key from facts.
     pub facts: Option<&'a KeyFacts>,
+    /// What is known of the merchant from facts.
+    pub merchant_facts: Option<&'a MerchantFacts>,
     /// What the key has shown.
     pub key: &'a KeyFeatures,
+    /// The key that this one replaces.
+    pub replaced: Option<Replaced<'a>>,
     /// What the merchant's keys have shown together.
     pub merchant: &'a MerchantFeatures,
+    /// How long the stream has been watched.
+    pub watch: Watch,
+    /// Whether the rule has a case of this key open.
+    pub open: bool,
     /// The event's network.
     pub network: Option<Network>,
+    /// What is new about it, where it is accepted and not late.
+    pub novelty: Option<Novelty>,
     /// Events that the rule's own condition is true of, with this one, and the group that they were counted in.
     pub counted: Option<&'a Counted>,
-    /// The newest windows, each with the smallest count that is rarer than [`Detector::limit_odds`]; `None` for refused
-    /// or late events, and where the detector did not ask.
-    pub windows: Option<[(Window, u64); 2]>,
 }
 
 /// What a rule with a condition has counted.
@@ -135,20 +190,55 @@ impl Sight<'_> {
 
     /// The source, as alerts name it.
     pub fn source(&self) -> Option<Source> {
-        let address = self.event.source_ip?;
-        Some(Source { address: address.to_string(), network: Network::of(address).to_string(), ..Source::default() })
+        source_of(self.event)
     }
+}
+
+/// The source of an event, as alerts name it.
+pub fn source_of(event: &AuthEvent<'_>) -> Option<Source> {
+    let address = event.source_ip?;
+    Some(Source { address: address.to_string(), network: Network::of(address).to_string(), ..Source::default() })
 }
 
 /// What a detector sees when nothing happens.
 #[derive(Debug)]
 pub struct Still<'a> {
+    /// The key's environment, from the facts or the events.
+    pub key_env: Option<Env>,
     /// What is known of the key from facts.
     pub facts: Option<&'a KeyFacts>,
+    /// What is known of all keys from facts.
+    pub book: &'a FactBook,
     /// What the key has shown.
     pub key: &'a KeyFeatures,
+    /// The key that this one replaces.
+    pub replaced: Option<Replaced<'a>>,
+    /// The merchant, where known.
+    pub merchant_id: Option<&'a str>,
+    /// What the merchant's keys have shown together.
+    pub merchant: &'a MerchantFeatures,
     /// How long the stream has been watched.
     pub watch: Watch,
+}
+
+#[cfg(test)]
+impl<'a> Still<'a> {
+    /// A key of a merchant of whom nothing else is known.
+    fn of(facts: &'a KeyFacts, key: &'a KeyFeatures) -> Self {
+        use std::sync::LazyLock;
+        static MERCHANT: LazyLock<MerchantFeatures> = LazyLock::new(MerchantFeatures::default);
+        static BOOK: LazyLock<FactBook> = LazyLock::new(FactBook::default);
+        Still {
+            key_env: facts.env,
+            facts: Some(facts),
+            book: &BOOK,
+            key,
+            replaced: None,
+            merchant_id: None,
+            merchant: &MERCHANT,
+            watch: Watch::default(),
+        }
+    }
 }
 
 /// How long a partition has been watched, and where something is missing from it.
@@ -160,6 +250,18 @@ pub struct Watch {
     pub resumed_at: Option<Millis>,
     /// Messages are missing, and none has come since.
     pub in_gap: bool,
+    /// Up to where the last gap began: the newest event before it.
+    pub gap_from: Option<Millis>,
+    /// The newest event.
+    pub seen_to: Option<Millis>,
+}
+
+impl Watch {
+    /// The last stretch of which nothing is known.
+    pub fn unseen(&self) -> Option<(Millis, Millis)> {
+        let to = self.resumed_at?;
+        Some((self.gap_from.unwrap_or(to), to))
+    }
 }
 
 /// A detector's answer.
@@ -198,6 +300,25 @@ pub struct Sign {
     pub source: Option<Source>,
     /// What the detector adds to the evidence.
     pub evidence: Vec<(&'static str, serde_json::Value)>,
+}
+
+impl Sign {
+    /// A sign that only adds to an open case: it is counted there, and changes none of its words.
+    pub fn further(at: Millis, quiet: Millis) -> Self {
+        Sign {
+            opens: false,
+            part: String::new(),
+            starts_at: at,
+            last_at: at,
+            quiet: Some(quiet),
+            severity: Weight::AsTheRule,
+            score: 0.0,
+            summary: String::new(),
+            reason: String::new(),
+            source: None,
+            evidence: Vec::new(),
+        }
+    }
 }
 
 /// A sign's weight against the rule's own severity.

@@ -2,56 +2,112 @@
 
 use crate::alert::Severity;
 use crate::engine::baseline::networks::Network;
+use crate::engine::baseline::refusals::Refusals;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
-use crate::engine::detect::{Counted, Sight, Sign, Still, Verdict, Watch};
+use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::intake::Admitted;
+use crate::engine::novelty::{self, Novelty};
 use crate::engine::shard::{Change, Output, World};
-use crate::engine::subject::{Key, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject, merchant_of};
+use crate::engine::source::SourceTable;
+use crate::engine::subject::{
+    AGENTS_PER_MERCHANT, Key, MerchantFeatures, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject, VALUES_PER_KEY,
+    merchant_of,
+};
 use crate::event::facts::KeyFacts;
 use crate::event::{AuthEvent, Outcome};
-use crate::rules::Rule;
 use crate::rules::expr::Scope;
-use crate::time::{DAY, Millis};
+use crate::rules::{Rule, RuleSet};
+use crate::time::{DAY, Millis, zone_offset};
 
 /// The circumstances in which a subject's timers fire.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
     pub(super) now: Millis,
-    pub(super) merchant_id: Option<&'a str>,
-    pub(super) watch: Watch,
+    pub(super) around: Around<'a>,
     pub(super) foster: bool,
 }
 
-/// When the key's next timer is due: the end of an episode by quiet, or what a detector waits for.
-pub(super) fn next_due(key: &Key, merchant_id: Option<&str>, watch: Watch, world: World<'_>) -> Option<Millis> {
-    let facts = world.facts.key(&key.features.key_id);
-    let quiet = key.cases.iter().filter_map(OpenCase::ends_by_itself_at).min();
-    let detectors = world.rules.rules.iter().filter_map(|rule| due_of(rule, key, merchant_id, facts, watch));
-    quiet.into_iter().chain(detectors).min()
+/// When something of a key is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Timer {
+    pub(super) due: Millis,
+    /// It fires as soon as stream time has come to it: no late event would change what is said.
+    pub(super) is_prompt: bool,
+}
+
+impl Timer {
+    /// When stream time has come far enough for it.
+    pub(super) fn wakes_at(self, lateness: Millis) -> Millis {
+        if self.is_prompt { self.due } else { self.due.saturating_add(lateness + 1) }
+    }
+}
+
+/// Who a key belongs to, and what is known around it.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) merchant_id: Option<&'a str>,
+    pub(super) merchant: &'a MerchantFeatures,
+    pub(super) watch: Watch,
+    pub(super) world: World<'a>,
+}
+
+impl<'a> Around<'a> {
+    /// What is known of a key from facts, and of the one that it replaces.
+    pub(super) fn facts(self, keys: &[Key], place: usize) -> (Option<&'a KeyFacts>, Option<Replaced<'a>>) {
+        let facts = self.world.facts.key(&keys[place].features.key_id);
+        (facts, Replaced::of(facts, keys, self.world.facts))
+    }
+
+    fn still(self, key: &'a Key, facts: Option<&'a KeyFacts>, replaced: Option<Replaced<'a>>) -> Still<'a> {
+        Still {
+            key_env: facts.and_then(|f| f.env).or(key.features.env),
+            facts,
+            book: self.world.facts,
+            key: &key.features,
+            replaced,
+            merchant_id: self.merchant_id,
+            merchant: self.merchant,
+            watch: self.watch,
+        }
+    }
+}
+
+/// The timers of one of the subject's keys: ends of episodes by quiet, and what detectors wait for.
+pub(super) fn timers<'a>(keys: &'a [Key], place: usize, around: Around<'a>) -> impl Iterator<Item = Timer> + use<'a> {
+    let key = &keys[place];
+    let (facts, replaced) = around.facts(keys, place);
+    let quiet = key.cases.iter().filter_map(OpenCase::ends_by_itself_at).map(|due| Timer { due, is_prompt: false });
+    let rules = &around.world.rules.rules;
+    quiet.chain(rules.iter().filter_map(move |rule| timer_of(rule, key, &around.still(key, facts, replaced))))
 }
 
 /// When a rule wants to look at the key. Where it has no open case, it looks at each moment once.
-fn due_of(rule: &Rule, key: &Key, merchant_id: Option<&str>, facts: Option<&KeyFacts>, watch: Watch) -> Option<Millis> {
+fn timer_of(rule: &Rule, key: &Key, still: &Still<'_>) -> Option<Timer> {
     let open = key.cases.iter().any(|c| *c.alert.rule == *rule.name);
-    let due = rule.detector.due(&Still { facts, key: &key.features, watch }, open)?;
+    let due = rule.detector.due(still, open)?;
+    let timer = || Timer { due, is_prompt: rule.detector.is_settled(due, still, open) };
     if open {
-        return Some(due);
+        return Some(timer());
     }
-    let env = facts.and_then(|f| f.env).or(key.features.env);
-    let matches = rule.matcher.matches(env, merchant_id, &key.features.key_id);
-    (matches && key.fired_to(&rule.name).is_none_or(|fired| due > fired)).then_some(due)
+    let matches = rule.matcher.matches(still.key_env, still.merchant_id, &key.features.key_id);
+    (matches && key.fired_to(&rule.name).is_none_or(|fired| due > fired)).then(timer)
 }
 
-/// Fires what is due at `due`. Returns whether anything came of it, and how many cases the bound turned away.
+/// Fires one of the key's timers. Returns whether anything came of it, and how many cases the bound turned away.
 pub(super) fn fire_one(
-    key: &mut Key,
-    due: Millis,
+    keys: &mut [Key],
+    place: usize,
+    timer: Timer,
     moment: Moment<'_>,
-    world: World<'_>,
     out: &mut Output,
 ) -> (bool, u64) {
-    let Moment { now, merchant_id, watch, foster } = moment;
-    if let Some(place) = key.cases.iter().position(|case| case.ends_by_itself_at() == Some(due)) {
+    let Moment { now, around, foster } = moment;
+    let Around { merchant_id, world, .. } = around;
+    let (facts, replaced) = around.facts(keys, place);
+    let key = &mut keys[place];
+    let due = timer.due;
+    let ends = |case: &OpenCase| !timer.is_prompt && case.ends_by_itself_at() == Some(due);
+    if let Some(place) = key.cases.iter().position(ends) {
         let case = key.cases.remove(place);
         // What never opened ends unheard.
         if case.opens_at.is_none() {
@@ -59,13 +115,13 @@ pub(super) fn fire_one(
         }
         return (true, 0);
     }
-    let facts = world.facts.key(&key.features.key_id);
+    let key_env = facts.and_then(|f| f.env).or(key.features.env);
     for rule in &world.rules.rules {
-        if due_of(rule, key, merchant_id, facts, watch) != Some(due) {
+        let still = around.still(key, facts, replaced);
+        if timer_of(rule, key, &still) != Some(timer) {
             continue;
         }
         let open = key.cases.iter().position(|c| *c.alert.rule == *rule.name);
-        let still = Still { facts, key: &key.features, watch };
         let verdict = rule.detector.on_timer(due, &still, open.is_some());
         key.fired(&rule.name, due);
         match (verdict, open) {
@@ -77,7 +133,7 @@ pub(super) fn fire_one(
                 // Nothing happened, so what is asked is asked of that moment.
                 let moment = AuthEvent::at(due, &key.features.key_id, merchant_id);
                 let scope = Scope {
-                    key_env: facts.and_then(|f| f.env).or(key.features.env),
+                    key_env,
                     key: Some(&key.features),
                     key_facts: facts,
                     merchant_id,
@@ -86,7 +142,7 @@ pub(super) fn fire_one(
                 };
                 let Some(severity) = weigh(rule, &sign, &scope, out) else { continue };
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(key.features.hint.as_deref());
-                let about = About { merchant_id, key_id: &key.features.key_id, key_hint: hint };
+                let about = About { merchant_id, key_id: Some(&key.features.key_id), key_hint: hint };
                 let mut case = OpenCase::open(rule, about, &sign, severity, None, now);
                 // Time has passed already: there is nothing to wait for.
                 case.opens_at = None;
@@ -130,22 +186,62 @@ pub(super) struct Judged {
     pub(super) tallies_forgotten: u64,
 }
 
+/// Lets the rules judge the source of an event that was noted in the table.
+pub(super) fn judge_source(
+    sources: &mut SourceTable,
+    event: &AuthEvent<'_>,
+    now: Millis,
+    world: World<'_>,
+    out: &mut Output,
+) -> u64 {
+    let mut dropped = 0;
+    let Some(sight) = sources.sight(event) else { return 0 };
+    for rule in world.rules.for_sources() {
+        let Verdict::Sign(sign) = rule.detector.on_source(&sight) else { continue };
+        let Some(severity) = weigh(rule, &sign, &Scope::of(event), out) else { continue };
+        let Some(cases) = sources.cases_mut(sight.network) else { continue };
+        if let Some(case) = cases.iter_mut().find(|case| *case.alert.rule == *rule.name) {
+            if case.join(rule, &sign, severity, event, false, now) {
+                out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
+            }
+            continue;
+        }
+        if rule.active.as_ref().is_some_and(|hours| !hours.contains(event.ts)) {
+            out.outside_hours += 1;
+            continue;
+        }
+        let about = About { merchant_id: None, key_id: None, key_hint: None };
+        let case = OpenCase::open(rule, about, &sign, severity, Some(event), now);
+        let record = case.opens_at.is_none().then(|| case.record());
+        if !sources.open(sight.network, case) {
+            dropped += 1;
+        } else if let Some(alert) = record {
+            out.changes.push(Change { alert, at: event.ts, foster: false });
+        }
+    }
+    dropped
+}
+
 /// Counts an event in the key's features, lets the rules judge it, then learns from it.
 pub(super) fn judge(
     subject: &mut Subject,
     place: usize,
     admitted: &Admitted<'_>,
-    lateness: Millis,
+    (lateness, watch): (Millis, Watch),
     world: World<'_>,
     out: &mut Output,
 ) -> Judged {
     let Admitted { event, late, now, .. } = admitted;
     let (ts, count) = (event.ts, u64::from(event.count));
+    if subject.keys[place].features.first_seen.is_none() {
+        subject.inherit(place, ts, world.facts);
+    }
     let Subject { id, merchant, keys, .. } = subject;
     let merchant_id = merchant_of(id);
+    let facts = world.facts.key(&keys[place].features.key_id);
+    let replaced = Replaced::of(facts, keys, world.facts);
     let Key { features, cases, tallies, .. } = &mut keys[place];
     let mut judged = Judged { reschedule: features.first_seen.is_none(), ..Judged::default() };
-    let facts = world.facts.key(&features.key_id);
     let accepted = event.outcome == Outcome::Ok;
     if features.hint.is_none() || event.key_hint.as_deref().is_some_and(|hint| features.hint.as_deref() != Some(hint)) {
         features.hint = event.key_hint.as_deref().map(Into::into).or(features.hint.take());
@@ -154,14 +250,25 @@ pub(super) fn judge(
     // A rule for keys of one environment may have waited for this.
     judged.reschedule |= env != features.env;
     features.env = env;
-    if accepted && !late {
-        features.rates.add(ts, event.count, lateness);
+    let merchant_facts = merchant_id.and_then(|id| world.facts.merchant(id));
+    if !late {
+        if accepted {
+            // Its silence is to be looked for from now on.
+            judged.reschedule |= features.rates.begins_hour(ts);
+            let zone = merchant_facts.and_then(|facts| facts.timezone.as_deref());
+            features.rates.add(ts, event.count, lateness, watch.unseen(), |at| zone_offset(zone, at));
+        } else if error_burst::counts(event.reason) {
+            let since = features.first_seen.unwrap_or(ts).min(ts);
+            features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(ts, event.count, lateness);
+        }
     }
     let network = event.source_ip.map(Network::of);
+    let (agent, endpoint) =
+        if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
+    let novelty = accepted.then(|| Novelty::of(event, network, agent, endpoint, features, merchant));
     let key_env = facts.and_then(|f| f.env).or(features.env);
     let counted = if accepted && !late { features.rates.windows(ts) } else { None };
 
-    let merchant_facts = merchant_id.and_then(|id| world.facts.merchant(id));
     let around = Scope {
         network,
         key_env,
@@ -172,6 +279,7 @@ pub(super) fn judge(
         windows: counted.as_ref(),
         ..Scope::of(event)
     };
+    let mut misuse: Vec<(&Rule, Box<Sign>, Severity)> = Vec::new();
     for rule in world.rules.for_outcome(event.outcome) {
         if *late && rule.detector.needs_window() {
             continue;
@@ -202,13 +310,21 @@ pub(super) fn judge(
                 Some(Counted { calls, group })
             }
         };
-        let odds = counted.as_ref().and_then(|windows| rule.detector.limit_odds(windows, features));
-        let windows = odds.zip(counted).map(|(odds, windows)| {
-            let [ten, hour] = features.rates.limits(&windows, odds);
-            [(windows[0], ten), (windows[1], hour)]
-        });
         let counted = counted_by_rule.as_ref();
-        let sight = Sight { event, key_env, facts, key: features, merchant, network, counted, windows };
+        let sight = Sight {
+            event,
+            key_env,
+            facts,
+            merchant_facts,
+            key: features,
+            replaced,
+            merchant,
+            watch,
+            open: cases.iter().any(|c| *c.alert.rule == *rule.name),
+            network,
+            novelty,
+            counted,
+        };
         match rule.detector.on_event(&sight) {
             Verdict::Nothing => {}
             Verdict::End(at) => {
@@ -228,10 +344,24 @@ pub(super) fn judge(
                 }
                 let scope = Scope { key: Some(&*features), ..around };
                 let Some(severity) = weigh(rule, &sign, &scope, out) else { continue };
+                if rule.kind.is_of_misuse() {
+                    misuse.push((rule, sign, severity));
+                    continue;
+                }
                 let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
-                let about = About { merchant_id, key_id: &features.key_id, key_hint: hint };
-                judged.take_sign(cases, rule, about, &sign, severity, event, *now, out);
+                let about = About { merchant_id, key_id: Some(&features.key_id), key_hint: hint };
+                judged.take_sign(cases, rule, world.rules, about, &sign, severity, event, *now, &mut Vec::new(), out);
             }
+        }
+    }
+    if !misuse.is_empty() {
+        // The strongest opens the alert, and the others give it their reasons.
+        misuse.sort_by(|(_, a, _), (_, b, _)| b.opens.cmp(&a.opens).then(b.score.total_cmp(&a.score)));
+        let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
+        let about = About { merchant_id, key_id: Some(&features.key_id), key_hint: hint };
+        let mut noted = Vec::new();
+        for (rule, sign, severity) in &misuse {
+            judged.take_sign(cases, rule, world.rules, about, sign, *severity, event, *now, &mut noted, out);
         }
     }
 
@@ -249,21 +379,49 @@ pub(super) fn judge(
         judged.reschedule = true;
     }
     features.last_accepted = Some(features.last_accepted.map_or(ts, |at| at.max(ts)));
+    let knows = features.knows_its_networks(ts);
     if let Some(network) = network {
         let known = features.networks.get(network).copied();
         let suspect = match known {
             Some(seen) => seen.suspect && !(ts - seen.first_at >= DAY && seen.calls + count >= 20),
-            None => features.knows_its_networks(ts) && !merchant.networks.trusts(network),
+            None => knows && !merchant.networks.trusts(network),
         };
-        judged.networks_forgotten += u64::from(features.networks.learn(network, ts, count, suspect, NETWORKS_PER_KEY));
+        let seen = novelty::seen(event, network, suspect);
+        judged.networks_forgotten += u64::from(features.networks.learn(seen, NETWORKS_PER_KEY));
         if !suspect {
             features.networks.clear(network);
-            judged.networks_forgotten +=
-                u64::from(merchant.networks.learn(network, ts, count, false, NETWORKS_PER_MERCHANT));
+            judged.networks_forgotten += u64::from(merchant.networks.learn(seen, NETWORKS_PER_MERCHANT));
         }
+    }
+    if let Some(agent) = agent {
+        features.agents.learn(agent, ts, event.count, knows, VALUES_PER_KEY);
+        if features.agents.trusts(agent) {
+            merchant.agents.learn(agent, ts, event.count, false, AGENTS_PER_MERCHANT);
+        }
+    }
+    if let Some(endpoint) = endpoint {
+        features.endpoints.learn(endpoint, ts, event.count, knows, VALUES_PER_KEY);
     }
     features.accepted += count;
     judged
+}
+
+/// The open case that a sign belongs to: its rule's own for the same part. Signs of misuse belong to the key's episode,
+/// whichever rule for the same receivers has opened it.
+fn open_case(cases: &[OpenCase], rule: &Rule, sign: &Sign, rules: &RuleSet) -> Option<usize> {
+    let own = |case: &OpenCase| *case.alert.rule == *rule.name;
+    let same = cases.iter().position(|case| own(case) && *case.part == *sign.part);
+    if same.is_some() || !rule.kind.is_of_misuse() {
+        return same;
+    }
+    let is_episode = |case: &OpenCase| {
+        rules.rule(&case.alert.rule).is_some_and(|other| {
+            other.kind.is_of_misuse()
+                && other.kind != rule.kind
+                && (other.audience, other.is_shadow()) == (rule.audience, rule.is_shadow())
+        })
+    };
+    cases.iter().position(own).or_else(|| cases.iter().position(is_episode))
 }
 
 impl Judged {
@@ -272,18 +430,22 @@ impl Judged {
         &mut self,
         cases: &mut Vec<OpenCase>,
         rule: &Rule,
+        rules: &RuleSet,
         about: About<'_>,
         sign: &Sign,
         severity: Severity,
         event: &AuthEvent<'_>,
         now: Millis,
+        noted: &mut Vec<usize>,
         out: &mut Output,
     ) {
-        let open = cases.iter().position(|c| *c.alert.rule == *rule.name && *c.part == *sign.part);
-        match open {
+        match open_case(cases, rule, sign, rules) {
             Some(place) => {
                 let case = &mut cases[place];
-                if case.join(rule, sign, severity, event, now) {
+                // A call with several signs is one call.
+                let is_noted = noted.contains(&place);
+                noted.push(place);
+                if case.join(rule, sign, severity, event, is_noted, now) {
                     out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 }
             }
@@ -295,6 +457,7 @@ impl Judged {
                 if case.opens_at.is_none() {
                     out.changes.push(Change { alert: case.record(), at: event.ts, foster: false });
                 }
+                noted.push(cases.len());
                 cases.push(case);
                 self.reschedule = true;
             }

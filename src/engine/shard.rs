@@ -2,7 +2,8 @@
 //!
 //! Timers keep law 2: one that is due at T fires before the subject's own first message after T, or when stream time
 //! has passed T by the lateness, whichever comes first. Within the lateness nothing can lie between the two, so the
-//! state that is judged is the same however the partitions are cut.
+//! state that is judged is the same however the partitions are cut. What no late event could change, such as what
+//! follows from facts alone, is prompt: it fires as soon as stream time has come to T.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,19 +12,31 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::alert::Alert;
+use crate::engine::baseline::networks::Network;
+use crate::engine::baseline::rates::{Ask, Rates};
+use crate::engine::case::OpenCase;
 use crate::engine::detect::Watch;
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
-use crate::engine::judge::{Moment, fire_one, judge, next_due};
+use crate::engine::judge::{judge, judge_source};
 use crate::engine::source::SourceTable;
-use crate::engine::subject::{Subject, merchant_of};
+use crate::engine::subject::Subject;
 use crate::engine::warm;
 use crate::event::facts::FactBook;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::RuleSet;
-use crate::time::{DAY, Millis};
+use crate::time::{DAY, MINUTE, Millis};
 
 mod storing;
+mod timers;
+
+use timers::{Next, Reached, around};
+
+/// Silence of a whole partition is looked at from this length on, once so many days of it have been seen.
+const SILENCE_MIN: Millis = 5 * MINUTE;
+const STREAM_DAYS: u8 = 3;
+/// How surprising its silence must be, and how many events must have been expected, for something to be missing.
+const STREAM_SILENCE: Ask = Ask { surprise: 16.0, min_extra: 20.0 };
 
 /// What a step may look at beside the subject.
 #[derive(Clone, Copy)]
@@ -104,8 +117,10 @@ impl ShardCounts {
 #[derive(Debug)]
 struct Slot {
     subject: Subject,
-    /// When the timer heap looks at it; never later than its true next timer. `Millis::MAX` = not scheduled.
+    /// Its next timer, or a time before that; `Millis::MAX` = none.
     scheduled: Millis,
+    /// The stream time at which the timer heap looks at it; `Millis::MAX` = it does not.
+    wakes_at: Millis,
     dirty: bool,
     /// The timer under which the store finds it.
     stored_due: Option<Millis>,
@@ -140,7 +155,11 @@ pub struct Shard {
     timers: BinaryHeap<Reverse<(Millis, u32)>>,
     dirty: Vec<u32>,
     sources: SourceTable,
+    /// When to look again whether a case of a source has ended.
+    sources_end: Millis,
     watch: Watch,
+    /// How many events the partition has: its silence is no key's.
+    stream: Rates,
     turn: u32,
     counts: ShardCounts,
     /// The hand of the eviction clock.
@@ -158,7 +177,9 @@ impl Shard {
             timers: BinaryHeap::new(),
             dirty: Vec::new(),
             sources: SourceTable::new(source_subjects),
+            sources_end: Millis::MIN,
             watch,
+            stream: Rates::default(),
             turn: 0,
             counts: ShardCounts::default(),
             hand: 0,
@@ -187,10 +208,33 @@ impl Shard {
             self.watch.since = Some((now.div_euclid(DAY) + 1) * DAY);
             self.schedule_all(world);
         }
+        if self.is_silent_at(now) {
+            self.watch.in_gap = true;
+        }
         if self.watch.in_gap {
             self.watch.in_gap = false;
+            self.watch.gap_from = self.watch.seen_to;
             self.watch.resumed_at = Some(now);
         }
+        self.watch.seen_to = self.watch.seen_to.max(Some(now));
+        self.stream.add(now, 1, self.lateness, self.watch.unseen(), |_| 0);
+    }
+
+    /// Whether the partition as a whole has been silent for so long that something is missing, by its own counts.
+    fn is_silent_at(&self, now: Millis) -> bool {
+        let Some(last) = self.watch.seen_to.filter(|last| SILENCE_MIN <= now - last) else { return false };
+        STREAM_DAYS <= self.stream.days_learned()
+            && self.stream.silence_due(last, &STREAM_SILENCE).is_some_and(|due| due <= now)
+    }
+
+    /// How many events the partition has, to be stored.
+    pub fn stream(&self) -> &Rates {
+        &self.stream
+    }
+
+    /// Goes on with what is known of how many events the partition has.
+    pub fn restore_stream(&mut self, stream: Rates) {
+        self.stream = stream;
     }
 
     /// The partition was made anew: its offsets say nothing about what the subjects include.
@@ -241,16 +285,31 @@ impl Shard {
         true
     }
 
-    /// Counts an event by its source alone.
-    pub fn note_source(&mut self, event: &AuthEvent<'_>) {
+    /// Judges an event by its source alone.
+    pub fn step_source(&mut self, event: &AuthEvent<'_>, now: Millis, world: World<'_>, out: &mut Output) {
+        self.end_sources(now, out);
         self.counts.no_merchant += 1;
         self.sources.note(event);
+        self.counts.cases_dropped += judge_source(&mut self.sources, event, now, world, out);
     }
 
-    /// The next timer of a subject that is not in memory, by the facts and rules as they are.
-    pub fn due_of(&self, subject: &Subject, world: World<'_>) -> Option<Millis> {
-        let merchant_id = subject.merchant_id();
-        subject.keys.iter().filter_map(|key| next_due(key, merchant_id, self.watch, world)).min()
+    /// Ends the cases of sources that have been quiet for long enough.
+    fn end_sources(&mut self, now: Millis, out: &mut Output) {
+        if self.sources_end < now {
+            for (at, case) in self.sources.take_ended(now) {
+                if case.opens_at.is_none() {
+                    out.changes.push(Change { alert: case.end(at, "quiet"), at, foster: false });
+                }
+            }
+            self.sources_end = self.sources.next_end().unwrap_or(now + MINUTE).max(now + MINUTE);
+        }
+    }
+
+    /// Goes on with cases of sources that were open.
+    pub fn restore_sources(&mut self, cases: Vec<(Network, OpenCase)>) {
+        for (network, case) in cases {
+            self.sources.open(network, case);
+        }
     }
 
     /// Begins a turn: what is touched in it is not evicted before the next.
@@ -387,7 +446,7 @@ impl Shard {
         self.advance(admitted.now, admitted.now, world, out);
         let event = &admitted.event;
         let Some((subject_id, key_id)) = Self::subject_id(event, world.facts) else {
-            self.note_source(event);
+            self.step_source(event, admitted.now, world, out);
             return;
         };
         let at = match self.find_at(place, &subject_id) {
@@ -408,72 +467,28 @@ impl Shard {
             return;
         }
         if !admitted.late && slot.scheduled < event.ts {
-            self.fire(at, event.ts, admitted.now, world, out);
+            let reached = Reached { before: event.ts, prompt_to: admitted.now, read: admitted.now };
+            let next = self.fire(at, reached, world, out);
+            self.schedule_at(at, next);
         }
         self.mark_dirty(at);
         self.counts.judged += 1;
         let (lateness, watch) = (self.lateness, self.watch);
-        let slot = self.slot_mut(at);
+        let Some(slot) = &mut self.slots[at as usize] else { unreachable!("slot {at} is free but indexed") };
         let Some(place) = slot.subject.position_or_insert(key_id) else {
             self.counts.keys_dropped += 1;
             return;
         };
-        let judged = judge(&mut slot.subject, place, admitted, lateness, world, out);
+        let judged = judge(&mut slot.subject, place, admitted, (lateness, watch), world, out);
+        let Some(slot) = &self.slots[at as usize] else { unreachable!("slot {at} is free but indexed") };
         if judged.reschedule {
-            let due = next_due(&slot.subject.keys[place], slot.subject.merchant_id(), watch, world);
-            self.schedule_at(at, due);
+            let subject = &slot.subject;
+            let next = Next::of_key(&subject.keys, place, around(subject, watch, world), lateness);
+            self.schedule_at(at, next);
         }
         self.counts.cases_dropped += judged.cases_dropped;
         self.counts.networks_forgotten += judged.networks_forgotten;
         self.counts.tallies_forgotten += judged.tallies_forgotten;
-    }
-
-    /// Fires what is due by the lateness before `by`: stream time, or where the shard is live stream time and what has
-    /// elapsed since. `read` is the largest event time that has been read.
-    pub fn advance(&mut self, by: Millis, read: Millis, world: World<'_>, out: &mut Output) {
-        let to = by.saturating_sub(self.lateness);
-        while let Some(&Reverse((due, at))) = self.timers.peek()
-            && due < to
-        {
-            self.timers.pop();
-            if self.slots.get(at as usize).is_some_and(|slot| slot.as_ref().is_some_and(|s| s.scheduled == due)) {
-                self.fire(at, to, read, world, out);
-            }
-        }
-    }
-
-    /// The earliest time at which a subject in memory may have a timer.
-    pub fn next_timer(&self) -> Option<Millis> {
-        self.timers.peek().map(|Reverse((due, _))| *due)
-    }
-
-    /// Fires the subject's timers that are due before `until`, in order for each key.
-    fn fire(&mut self, at: u32, until: Millis, now: Millis, world: World<'_>, out: &mut Output) {
-        let watch = self.watch;
-        let turn = self.turn;
-        let slot = self.slot_mut(at);
-        slot.touched = turn;
-        let Subject { id, keys, foster, .. } = &mut slot.subject;
-        let moment = Moment { now, merchant_id: merchant_of(id), watch, foster: *foster };
-        let (mut fired, mut cases_dropped) = (false, 0);
-        for key in keys {
-            while let Some(due) = next_due(key, moment.merchant_id, watch, world).filter(|due| *due < until) {
-                let (something, dropped) = fire_one(key, due, moment, world, out);
-                if !something {
-                    break;
-                }
-                cases_dropped += dropped;
-                fired = true;
-            }
-        }
-        slot.scheduled = Millis::MAX;
-        self.counts.cases_dropped += cases_dropped;
-        if fired {
-            self.mark_dirty(at);
-        }
-        // Whatever would not fire is looked at again later, not for ever at the same moment.
-        let due = self.due_of(&self.slot(at).subject, world).map(|due| due.max(until));
-        self.schedule_at(at, due);
     }
 
     fn find(&self, subject_id: &str) -> Option<u32> {
@@ -496,7 +511,14 @@ impl Shard {
 
     fn add(&mut self, subject: Subject) -> u32 {
         let hash = of_text(&subject.id);
-        let slot = Slot { subject, scheduled: Millis::MAX, dirty: false, stored_due: None, touched: self.turn };
+        let slot = Slot {
+            subject,
+            scheduled: Millis::MAX,
+            wakes_at: Millis::MAX,
+            dirty: false,
+            stored_due: None,
+            touched: self.turn,
+        };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = Some(slot);
@@ -547,21 +569,6 @@ impl Shard {
                 self.counts.keys_dropped += 1;
             }
             self.mark_dirty(at);
-        }
-    }
-
-    fn schedule(&mut self, at: u32, world: World<'_>) {
-        let due = self.due_of(&self.slot(at).subject, world);
-        self.schedule_at(at, due);
-    }
-
-    fn schedule_at(&mut self, at: u32, due: Option<Millis>) {
-        let slot = self.slot_mut(at);
-        if let Some(due) = due
-            && due < slot.scheduled
-        {
-            slot.scheduled = due;
-            self.timers.push(Reverse((due, at)));
         }
     }
 }

@@ -5,18 +5,23 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::engine::baseline::networks::{Network, NetworkBook, Seen};
+use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
+use crate::engine::baseline::profile::ProfileParts;
 use crate::engine::baseline::rates::{Rates, RatesParts};
+use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
+use crate::engine::baseline::values::{SeenValue, ValueBook};
 use crate::engine::case::{Notes, OpenCase, SourceNote};
 use crate::engine::detect::Watch;
 use crate::engine::intake::Parked;
-use crate::engine::subject::{DayUse, Key, KeyFeatures, MerchantFeatures, Subject};
-use crate::event::{AuthEvent, Env};
+use crate::engine::subject::{DayUse, Inherited, Key, KeyFeatures, MerchantFeatures, Subject};
+use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
+mod before;
+
 /// The version that is written.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +38,7 @@ pub enum SnapshotError {
 struct StoredSubject {
     id: String,
     networks: Vec<StoredSeen>,
+    agents: StoredValues,
     keys: Vec<StoredKey>,
     foster: bool,
 }
@@ -44,6 +50,15 @@ struct StoredSeen {
     last_at: i64,
     calls: u64,
     suspect: bool,
+    country: Option<String>,
+    asn: Option<u32>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct StoredValues {
+    /// Hash, first and last minute, calls, young.
+    seen: Vec<(u32, u32, u32, u32, bool)>,
+    is_overfull: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,20 +72,55 @@ struct StoredKey {
     accepted: u64,
     refused: u64,
     networks: Vec<StoredSeen>,
+    agents: StoredValues,
+    endpoints: StoredValues,
+    /// Since when, how many calls.
+    inherited: Option<(i64, u64)>,
     rates: Option<StoredRates>,
+    refusals: Option<StoredRefusals>,
     days: Vec<(i32, u64, u64, i64, i64)>,
     cases: Vec<StoredCase>,
+    /// Cases that wait to open: the case's place, and from when.
+    waiting: Vec<(u32, i64)>,
+    tallies: Vec<StoredTally>,
     fired: Vec<(String, i64)>,
 }
 
+/// Lists of 16-bit numbers are stored as bytes, the lower first.
 #[derive(Serialize, Deserialize)]
 struct StoredRates {
-    ring: [u32; 16],
+    ring: Vec<u16>,
+    shift: u8,
+    rest: u32,
+    held: u8,
+    hours: Vec<u8>,
     newest: i64,
     learned_to: i64,
-    profile: [f32; 24],
-    days: [u8; 24],
-    scatter: [f64; 4],
+    offset: i64,
+    days: Vec<u8>,
+    n_days: [u16; 2],
+    weeks: Vec<u8>,
+    n_weeks: u16,
+    scatter: [f32; 10],
+    more: [f32; 7],
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRefusals {
+    ring: Vec<u16>,
+    newest: i64,
+    learned_to: i64,
+    mean_hour: f32,
+    hours: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTally {
+    of: u64,
+    group: String,
+    newest: i64,
+    last_at: i64,
+    counts: [u32; PARTS],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,30 +140,23 @@ struct StoredCase {
     sample_event_ids: Vec<String>,
 }
 
-/// What version 3 adds behind a subject of the versions before it.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredMore {
-    /// Cases that wait to open: the key's place, the case's, and from when.
-    waiting: Vec<(u32, u32, i64)>,
-    tallies: Vec<StoredTally>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredTally {
-    /// The key's place.
-    key: u32,
-    of: u64,
-    group: String,
-    newest: i64,
-    last_at: i64,
-    counts: [u32; PARTS],
-}
-
 /// Version 1 knew no gaps.
 #[derive(Serialize, Deserialize)]
 struct StoredShardV1 {
     now: Option<i64>,
     watched_since: Option<i64>,
+    rules_version: String,
+    /// Parked events as JSON, with their mark.
+    parked: Vec<(String, bool)>,
+}
+
+/// Versions 2 and 3 did not know where a gap begins.
+#[derive(Serialize, Deserialize)]
+struct StoredShardV2 {
+    now: Option<i64>,
+    watched_since: Option<i64>,
+    resumed_at: Option<i64>,
+    in_gap: bool,
     rules_version: String,
     /// Parked events as JSON, with their mark.
     parked: Vec<(String, bool)>,
@@ -125,20 +168,42 @@ struct StoredShard {
     watched_since: Option<i64>,
     resumed_at: Option<i64>,
     in_gap: bool,
+    gap_from: Option<i64>,
+    seen_to: Option<i64>,
     rules_version: String,
     /// Parked events as JSON, with their mark.
     parked: Vec<(String, bool)>,
+    /// Open cases about source networks, and when each would open.
+    source_cases: Vec<(u64, StoredCase, Option<i64>)>,
+    stream: Option<StoredRates>,
 }
 
-impl From<StoredShardV1> for StoredShard {
+impl From<StoredShardV1> for StoredShardV2 {
     fn from(v1: StoredShardV1) -> Self {
-        StoredShard {
+        StoredShardV2 {
             now: v1.now,
             watched_since: v1.watched_since,
             resumed_at: None,
             in_gap: false,
             rules_version: v1.rules_version,
             parked: v1.parked,
+        }
+    }
+}
+
+impl From<StoredShardV2> for StoredShard {
+    fn from(v2: StoredShardV2) -> Self {
+        StoredShard {
+            now: v2.now,
+            watched_since: v2.watched_since,
+            resumed_at: v2.resumed_at,
+            in_gap: v2.in_gap,
+            gap_from: None,
+            seen_to: v2.now,
+            rules_version: v2.rules_version,
+            parked: v2.parked,
+            source_cases: Vec::new(),
+            stream: None,
         }
     }
 }
@@ -154,58 +219,34 @@ pub struct ShardState {
     pub rules_version: String,
     /// Events that are held.
     pub parked: Vec<Parked>,
+    /// Open cases about source networks.
+    pub source_cases: Vec<(Network, OpenCase)>,
+    /// How many events the partition has.
+    pub stream: Rates,
 }
 
 /// Writes a subject.
 pub fn encode_subject(subject: &Subject) -> Vec<u8> {
-    let stored = StoredSubject {
+    write(&StoredSubject {
         id: subject.id.to_string(),
         networks: store_networks(&subject.merchant.networks),
+        agents: store_values(&subject.merchant.agents),
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
-    };
-    let mut more = StoredMore::default();
-    for (k, key) in subject.keys.iter().enumerate() {
-        let waiting = key.cases.iter().enumerate().filter_map(|(c, case)| Some((k as u32, c as u32, case.opens_at?)));
-        more.waiting.extend(waiting);
-        let tallies = key.tallies.iter().flat_map(|tallies| &tallies.0);
-        more.tallies.extend(tallies.map(|tally| StoredTally {
-            key: k as u32,
-            of: tally.of,
-            group: tally.group.to_string(),
-            newest: tally.newest,
-            last_at: tally.last_at,
-            counts: tally.counts,
-        }));
-    }
-    postcard::to_extend(&more, write(&stored)).unwrap_or_default()
+    })
 }
 
 /// Reads a subject. `current_to` comes from its row.
 pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, SnapshotError> {
     let (version, rest) = versioned(bytes)?;
-    let (stored, rest): (StoredSubject, &[u8]) = postcard::take_from_bytes(rest).map_err(damaged)?;
-    let more: StoredMore =
-        if version < 3 { StoredMore::default() } else { postcard::from_bytes(rest).map_err(damaged)? };
-    let mut keys = stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?;
-    for (k, c, opens_at) in more.waiting {
-        let case = keys.get_mut(k as usize).and_then(|key| key.cases.get_mut(c as usize));
-        case.ok_or_else(|| damaged("a case that waits is not there"))?.opens_at = Some(opens_at);
+    if version < 4 {
+        return before::decode_subject(version, rest, current_to);
     }
-    for tally in more.tallies {
-        let key = keys.get_mut(tally.key as usize).ok_or_else(|| damaged("the key of a tally is not there"))?;
-        key.tallies.get_or_insert_default().0.push(Tally {
-            of: tally.of,
-            group: tally.group.into(),
-            newest: tally.newest,
-            last_at: tally.last_at,
-            counts: tally.counts,
-        });
-    }
+    let stored: StoredSubject = postcard::from_bytes(rest).map_err(damaged)?;
     Ok(Subject {
         id: stored.id.into(),
-        merchant: MerchantFeatures { networks: load_networks(stored.networks) },
-        keys,
+        merchant: MerchantFeatures { networks: load_networks(stored.networks), agents: load_values(stored.agents) },
+        keys: stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?,
         current_to,
         foster: stored.foster,
     })
@@ -219,15 +260,24 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
         watched_since: state.watch.since,
         resumed_at: state.watch.resumed_at,
         in_gap: state.watch.in_gap,
+        gap_from: state.watch.gap_from,
+        seen_to: state.watch.seen_to,
         rules_version: state.rules_version.clone(),
         parked: state.parked.iter().map(parked).collect(),
+        source_cases: state
+            .source_cases
+            .iter()
+            .map(|(network, case)| (network.to_bits(), store_case(case), case.opens_at))
+            .collect(),
+        stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     })
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
     let stored: StoredShard = match bytes.first() {
-        Some(1) => read::<StoredShardV1>(bytes)?.into(),
+        Some(1) => StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(),
+        Some(2 | 3) => read::<StoredShardV2>(bytes)?.into(),
         _ => read(bytes)?,
     };
     let parked = |(event, contradicted): (String, bool)| {
@@ -236,9 +286,23 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
     };
     Ok(ShardState {
         now: stored.now,
-        watch: Watch { since: stored.watched_since, resumed_at: stored.resumed_at, in_gap: stored.in_gap },
+        watch: Watch {
+            since: stored.watched_since,
+            resumed_at: stored.resumed_at,
+            in_gap: stored.in_gap,
+            gap_from: stored.gap_from,
+            seen_to: stored.seen_to,
+        },
         rules_version: stored.rules_version,
         parked: stored.parked.into_iter().map(parked).collect::<Result<_, SnapshotError>>()?,
+        source_cases: stored
+            .source_cases
+            .into_iter()
+            .map(|(network, case, opens_at)| {
+                Ok((Network::from_bits(network), OpenCase { opens_at, ..load_case(case)? }))
+            })
+            .collect::<Result<_, SnapshotError>>()?,
+        stream: stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
     })
 }
 
@@ -270,6 +334,8 @@ fn store_networks(book: &NetworkBook) -> Vec<StoredSeen> {
         last_at: s.last_at,
         calls: s.calls,
         suspect: s.suspect,
+        country: s.place.country.map(|country| country.as_str().to_owned()),
+        asn: s.place.asn,
     };
     book.entries().iter().map(one).collect()
 }
@@ -281,13 +347,89 @@ fn load_networks(stored: Vec<StoredSeen>) -> NetworkBook {
         last_at: s.last_at,
         calls: s.calls,
         suspect: s.suspect,
+        place: Whereabouts { country: s.country.as_deref().and_then(Country::new), asn: s.asn },
     };
     NetworkBook::from_entries(stored.into_iter().map(one).collect())
 }
 
+fn store_values(book: &ValueBook) -> StoredValues {
+    let one = |s: &SeenValue| (s.hash, s.first_minute, s.last_minute, s.calls, s.is_young);
+    StoredValues { seen: book.entries().iter().map(one).collect(), is_overfull: book.is_overfull() }
+}
+
+fn load_values(stored: StoredValues) -> ValueBook {
+    let one = |(hash, first_minute, last_minute, calls, is_young)| SeenValue {
+        hash,
+        first_minute,
+        last_minute,
+        calls,
+        is_young,
+    };
+    ValueBook::from_entries(stored.seen.into_iter().map(one).collect(), stored.is_overfull)
+}
+
+fn to_bytes(numbers: &[u16]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn from_bytes(bytes: &[u8]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+fn store_rates(rates: &Rates) -> StoredRates {
+    let parts = rates.to_parts();
+    StoredRates {
+        ring: parts.ring.0.to_vec(),
+        shift: parts.ring.1,
+        rest: parts.ring.2,
+        held: parts.held,
+        hours: to_bytes(&parts.hours),
+        newest: parts.newest,
+        learned_to: parts.learned_to,
+        offset: parts.offset,
+        days: to_bytes(&parts.profile.days),
+        n_days: parts.profile.n_days,
+        weeks: to_bytes(&parts.profile.weeks),
+        n_weeks: parts.profile.n_weeks,
+        scatter: parts.scatter,
+        more: parts.more,
+    }
+}
+
+fn load_rates(stored: &StoredRates) -> Result<Rates, SnapshotError> {
+    let length = |_| damaged("counts of another length");
+    Ok(Rates::from_parts(&RatesParts {
+        ring: (stored.ring.as_slice().try_into().map_err(length)?, stored.shift.min(31), stored.rest),
+        held: stored.held,
+        hours: from_bytes(&stored.hours).as_slice().try_into().map_err(length)?,
+        newest: stored.newest,
+        learned_to: stored.learned_to,
+        offset: stored.offset,
+        profile: ProfileParts {
+            days: from_bytes(&stored.days),
+            n_days: stored.n_days,
+            weeks: from_bytes(&stored.weeks),
+            n_weeks: stored.n_weeks,
+        },
+        scatter: stored.scatter,
+        more: stored.more,
+    }))
+}
+
+fn load_refusals(stored: &StoredRefusals) -> Result<Refusals, SnapshotError> {
+    Ok(Refusals::from_parts(&RefusalsParts {
+        ring: stored.ring.as_slice().try_into().map_err(|_| damaged("refusals of another length"))?,
+        newest: stored.newest,
+        learned_to: stored.learned_to,
+        mean_hour: stored.mean_hour,
+        hours: stored.hours,
+    }))
+}
+
 fn store_key(key: &Key) -> StoredKey {
     let f = &key.features;
-    let rates = f.rates.to_parts();
+    let waiting = key.cases.iter().enumerate().filter_map(|(place, case)| Some((place as u32, case.opens_at?)));
+    let tallies = key.tallies.iter().flat_map(|tallies| &tallies.0);
     StoredKey {
         key_id: f.key_id.to_string(),
         hint: f.hint.as_deref().map(str::to_owned),
@@ -298,40 +440,41 @@ fn store_key(key: &Key) -> StoredKey {
         accepted: f.accepted,
         refused: f.refused,
         networks: store_networks(&f.networks),
-        rates: (rates.newest >= 0).then_some(StoredRates {
-            ring: rates.ring,
-            newest: rates.newest,
-            learned_to: rates.learned_to,
-            profile: rates.profile,
-            days: rates.days,
-            scatter: rates.scatter,
+        agents: store_values(&f.agents),
+        endpoints: store_values(&f.endpoints),
+        inherited: f.inherited.map(|inherited| (inherited.since, inherited.calls)),
+        rates: (!f.rates.is_empty()).then(|| store_rates(&f.rates)),
+        refusals: f.refusals.as_ref().map(|refusals| {
+            let RefusalsParts { ring, newest, learned_to, mean_hour, hours } = refusals.to_parts();
+            StoredRefusals { ring: ring.to_vec(), newest, learned_to, mean_hour, hours }
         }),
         days: f.days.iter().map(|d| (d.day, d.accepted, d.refused, d.first_at, d.last_at)).collect(),
         cases: key.cases.iter().map(store_case).collect(),
+        waiting: waiting.collect(),
+        tallies: tallies
+            .map(|tally| StoredTally {
+                of: tally.of,
+                group: tally.group.to_string(),
+                newest: tally.newest,
+                last_at: tally.last_at,
+                counts: tally.counts,
+            })
+            .collect(),
         fired: key.fired.iter().map(|(rule, at)| (rule.to_string(), *at)).collect(),
     }
 }
 
+fn load_day((day, accepted, refused, first_at, last_at): (i32, u64, u64, i64, i64)) -> DayUse {
+    DayUse { day, accepted, refused, first_at, last_at, is_unsaved: false }
+}
+
 fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
-    let rates = stored.rates.map_or_else(Rates::default, |r| {
-        Rates::from_parts(RatesParts {
-            ring: r.ring,
-            newest: r.newest,
-            learned_to: r.learned_to,
-            profile: r.profile,
-            days: r.days,
-            scatter: r.scatter,
-        })
-    });
-    let day = |(day, accepted, refused, first_at, last_at)| DayUse {
-        day,
-        accepted,
-        refused,
-        first_at,
-        last_at,
-        is_unsaved: false,
-    };
-    Ok(Key {
+    let mut cases: Vec<OpenCase> = stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?;
+    for (place, opens_at) in stored.waiting {
+        let case = cases.get_mut(place as usize);
+        case.ok_or_else(|| damaged("a case that waits is not there"))?.opens_at = Some(opens_at);
+    }
+    let mut key = Key {
         features: KeyFeatures {
             key_id: stored.key_id.into(),
             hint: stored.hint.map(Into::into),
@@ -342,13 +485,22 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             accepted: stored.accepted,
             refused: stored.refused,
             networks: load_networks(stored.networks),
-            rates,
-            days: stored.days.into_iter().map(day).collect(),
+            agents: load_values(stored.agents),
+            endpoints: load_values(stored.endpoints),
+            inherited: stored.inherited.map(|(since, calls)| Inherited { since, calls }),
+            rates: stored.rates.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
+            refusals: stored.refusals.as_ref().map(load_refusals).transpose()?.map(Box::new),
+            days: stored.days.into_iter().map(load_day).collect(),
         },
-        cases: stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?,
+        cases,
         tallies: None,
         fired: stored.fired.into_iter().map(|(rule, at)| (rule.into(), at)).collect(),
-    })
+    };
+    for StoredTally { of, group, newest, last_at, counts } in stored.tallies {
+        let tallies = key.tallies.get_or_insert_default();
+        tallies.0.push(Tally { of, group: group.into(), newest, last_at, counts });
+    }
+    Ok(key)
 }
 
 fn store_case(case: &OpenCase) -> StoredCase {

@@ -3,15 +3,22 @@
 
 use crate::engine::baseline::networks::NetworkBook;
 use crate::engine::baseline::rates::Rates;
+use crate::engine::baseline::refusals::Refusals;
 use crate::engine::baseline::tally::Tallies;
+use crate::engine::baseline::values::ValueBook;
 use crate::engine::case::OpenCase;
 use crate::event::Env;
+use crate::event::facts::FactBook;
 use crate::time::{DAY, Millis, day_of};
 
 /// Networks remembered for each key.
 pub const NETWORKS_PER_KEY: usize = 32;
 /// Networks remembered for each merchant.
 pub const NETWORKS_PER_MERCHANT: usize = 64;
+/// Programs and endpoints remembered for each key.
+pub const VALUES_PER_KEY: usize = 24;
+/// Programs remembered for each merchant.
+pub const AGENTS_PER_MERCHANT: usize = 32;
 /// Keys of one merchant that are watched.
 pub const KEYS_PER_MERCHANT: usize = 10_000;
 
@@ -36,10 +43,27 @@ pub struct KeyFeatures {
     pub refused: u64,
     /// Networks that accepted calls came from.
     pub networks: NetworkBook,
+    /// Programs of accepted calls, by their family.
+    pub agents: ValueBook,
+    /// Endpoints of accepted calls.
+    pub endpoints: ValueBook,
+    /// What it began with, where it replaced a key whose baseline it took over.
+    pub inherited: Option<Inherited>,
     /// How many calls it makes.
     pub rates: Rates,
+    /// How many of its calls are refused; `None` = none was.
+    pub refusals: Option<Box<Refusals>>,
     /// Calls of the last days that had any, oldest first.
     pub days: Vec<DayUse>,
+}
+
+/// The part of a baseline that another key has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    /// First message about the key that was replaced, or about the one that it had replaced.
+    pub since: Millis,
+    /// Accepted calls until then.
+    pub calls: u64,
 }
 
 /// Days kept in memory until the store has them.
@@ -75,14 +99,38 @@ impl KeyFeatures {
             accepted: 0,
             refused: 0,
             networks: NetworkBook::default(),
+            agents: ValueBook::default(),
+            endpoints: ValueBook::default(),
+            inherited: None,
             rates: Rates::default(),
+            refusals: None,
             days: Vec::new(),
         }
     }
 
     /// Whether enough of its accepted use is known to call a network new. A fixed level, not a rule's.
     pub fn knows_its_networks(&self, at: Millis) -> bool {
-        self.accepted >= 20 && self.first_seen.is_some_and(|first| at - first >= 3 * DAY)
+        self.baseline_calls() >= 20 && self.baseline_since().is_some_and(|first| at - first >= 3 * DAY)
+    }
+
+    /// From when on its baseline was learned.
+    pub fn baseline_since(&self) -> Option<Millis> {
+        self.inherited.map(|inherited| inherited.since).or(self.first_seen)
+    }
+
+    /// Accepted calls that its baseline was learned from.
+    pub fn baseline_calls(&self) -> u64 {
+        self.accepted + self.inherited.map_or(0, |inherited| inherited.calls)
+    }
+
+    /// Begins with what the key that it replaces has shown.
+    pub fn inherit(&mut self, old: &KeyFeatures) {
+        let Some(since) = old.baseline_since() else { return };
+        self.inherited = Some(Inherited { since, calls: old.baseline_calls() });
+        self.networks = old.networks.clone();
+        self.agents = old.agents.clone();
+        self.endpoints = old.endpoints.clone();
+        self.rates = old.rates.clone();
     }
 
     /// Counts calls in the day's use.
@@ -157,6 +205,8 @@ impl Key {
 pub struct MerchantFeatures {
     /// Networks that any of its keys uses and that have lasted.
     pub networks: NetworkBook,
+    /// Programs that any of its keys uses and that have lasted.
+    pub agents: ValueBook,
 }
 
 /// The merchant that a subject's ID names; none where it stands for a key without a merchant.
@@ -188,6 +238,16 @@ impl Subject {
     /// The merchant's ID, where it is one.
     pub fn merchant_id(&self) -> Option<&str> {
         merchant_of(&self.id)
+    }
+
+    /// A key that replaces another of the merchant's, and is seen for the first time, begins with its baseline.
+    pub fn inherit(&mut self, place: usize, at: Millis, facts: &FactBook) {
+        let known = facts.key(&self.keys[place].features.key_id);
+        let replaced = known.filter(|f| f.created_at.is_none_or(|made| made <= at)).and_then(|f| f.replaces.as_deref());
+        let Some(Ok(old)) = replaced.map(|old| self.position(old)) else { return };
+        if let Ok([old, new]) = self.keys.get_disjoint_mut([old, place]) {
+            new.features.inherit(&old.features);
+        }
     }
 
     /// Where a key is, if it is there.

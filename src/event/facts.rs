@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Env;
+use crate::event::{Country, Env};
 use crate::time::Millis;
 
 /// What a fact reports.
@@ -52,6 +52,9 @@ pub struct Fact {
     pub revoked_at: Option<Millis>,
     pub actor: Option<String>,
     pub actor_ip: Option<String>,
+    /// Where that address is, by the GeoIP databases. No message has it: whoever reads the message looks it up.
+    #[serde(default)]
+    pub actor_country: Option<Country>,
     pub reason: Option<String>,
     pub name: Option<String>,
     pub contacts: Option<Vec<String>>,
@@ -79,6 +82,7 @@ impl Fact {
             revoked_at: None,
             actor: None,
             actor_ip: None,
+            actor_country: None,
             reason: None,
             name: None,
             contacts: None,
@@ -110,9 +114,23 @@ pub struct KeyFacts {
     /// How long this (old) key lives on after it was replaced.
     pub grace_until: Option<Millis>,
     pub expires_at: Option<Millis>,
+    /// Since when that end was known.
+    #[serde(default)]
+    pub expires_said_at: Option<Millis>,
     pub revoked_at: Option<Millis>,
     pub revoked_reason: Option<String>,
     pub exposed_at: Option<Millis>,
+    #[serde(default)]
+    pub exposed_reason: Option<String>,
+    /// Who made the key, from which address, and when that was said.
+    #[serde(default)]
+    pub actor: Option<String>,
+    #[serde(default)]
+    pub actor_ip: Option<String>,
+    #[serde(default)]
+    pub actor_country: Option<Country>,
+    #[serde(default)]
+    pub actor_at: Option<Millis>,
     /// Time of the newest fact that set the undated fields.
     pub as_of: Millis,
 }
@@ -126,6 +144,17 @@ impl KeyFacts {
     /// Replaced, and its grace over, at `t`.
     pub fn is_rotated_out(&self, t: Millis) -> bool {
         self.replaced_at.is_some_and(|at| at <= t) && self.grace_until.is_none_or(|until| until <= t)
+    }
+
+    /// When it stopped, or will: revoked, or replaced and its grace over.
+    pub fn ended_at(&self) -> Option<Millis> {
+        let rotated = self.replaced_at.map(|at| self.grace_until.map_or(at, |until| until.max(at)));
+        [self.revoked_at, rotated].into_iter().flatten().min()
+    }
+
+    /// When somebody saw to it: revoked, or replaced, whether or not its grace is over.
+    pub fn seen_to_at(&self) -> Option<Millis> {
+        [self.revoked_at, self.replaced_at].into_iter().flatten().min()
     }
 }
 
@@ -142,6 +171,15 @@ pub struct MerchantFacts {
     /// Changes of status, oldest first; at most [`STATUS_CHANGES`], the oldest forgotten first.
     pub status: Vec<(Millis, MerchantStatus)>,
     pub as_of: Millis,
+}
+
+impl MerchantFacts {
+    /// Since when the account is suspended, if it is at `t`.
+    pub fn suspended_since(&self, t: Millis) -> Option<Millis> {
+        let until_then = self.status.iter().rev().skip_while(|(at, _)| *at > t);
+        // What is said again does not begin anew.
+        until_then.take_while(|(_, status)| *status == MerchantStatus::Suspended).last().map(|(at, _)| *at)
+    }
 }
 
 /// How many changes of a merchant's status are remembered.
@@ -299,6 +337,7 @@ impl FactBook {
 
 /// What one fact says of its own key.
 fn key_part(fact: &Fact) -> KeyFacts {
+    let is_new = matches!(fact.kind, FactKind::KeyCreated | FactKind::KeyRegenerated);
     let dated = |kind, field: Option<Millis>| field.or((fact.kind == kind).then_some(fact.ts));
     KeyFacts {
         merchant_id: fact.merchant_id.clone(),
@@ -307,17 +346,21 @@ fn key_part(fact: &Fact) -> KeyFacts {
         hint: fact.key_hint.clone(),
         name: fact.name.clone(),
         tags: fact.tags.clone(),
-        created_at: fact
-            .created_at
-            .or(matches!(fact.kind, FactKind::KeyCreated | FactKind::KeyRegenerated).then_some(fact.ts)),
+        created_at: fact.created_at.or(is_new.then_some(fact.ts)),
         replaces: fact.replaces.clone(),
         replaced_at: None,
         replaced_by: None,
         grace_until: None,
         expires_at: fact.expires_at,
+        expires_said_at: fact.expires_at.map(|_| fact.ts),
         revoked_at: dated(FactKind::KeyRevoked, fact.revoked_at),
         revoked_reason: (fact.kind == FactKind::KeyRevoked).then(|| fact.reason.clone()).flatten(),
+        actor: fact.actor.clone().filter(|_| is_new),
+        actor_ip: fact.actor_ip.clone().filter(|_| is_new),
+        actor_country: fact.actor_country.filter(|_| is_new),
+        actor_at: fact.actor_ip.as_ref().filter(|_| is_new).map(|_| fact.ts),
         exposed_at: dated(FactKind::KeyExposed, None),
+        exposed_reason: (fact.kind == FactKind::KeyExposed).then(|| fact.reason.clone()).flatten(),
         as_of: fact.ts,
     }
 }
@@ -358,11 +401,24 @@ fn merge_key(known: &mut KeyFacts, new: KeyFacts) {
     newest(&mut known.name, new.name, newer, new.as_of == known.as_of);
     newest(&mut known.tags, new.tags, newer, new.as_of == known.as_of);
     newest(&mut known.replaces, new.replaces, newer, new.as_of == known.as_of);
-    newest(&mut known.expires_at, new.expires_at, newer, new.as_of == known.as_of);
+    match (known.expires_at, new.expires_at) {
+        // Said again, it is known since it was first said.
+        (Some(old), Some(at)) if old == at => earliest(&mut known.expires_said_at, new.expires_said_at),
+        (old, Some(at)) if old.is_none() || newer || (new.as_of == known.as_of && Some(at) > old) => {
+            (known.expires_at, known.expires_said_at) = (new.expires_at, new.expires_said_at);
+        }
+        _ => {}
+    }
+    newest(&mut known.exposed_reason, new.exposed_reason, newer, new.as_of == known.as_of);
     newest(&mut known.revoked_reason, new.revoked_reason, newer, new.as_of == known.as_of);
     earliest(&mut known.created_at, new.created_at);
     earliest(&mut known.revoked_at, new.revoked_at);
     earliest(&mut known.exposed_at, new.exposed_at);
+    // A key is made once: what is said of it again does not move it.
+    if new.actor_at.is_some() && (known.actor_at.is_none() || new.actor_at < known.actor_at) {
+        (known.actor, known.actor_ip, known.actor_at) = (new.actor, new.actor_ip, new.actor_at);
+        known.actor_country = new.actor_country;
+    }
     // The newest regeneration rules: its grace replaces the one before.
     if new.replaced_at > known.replaced_at
         || (new.replaced_at == known.replaced_at && new.grace_until > known.grace_until)

@@ -101,6 +101,7 @@ pub(super) fn read_fact(decoder: &Decoder, payload: &[u8]) -> Result<Fact, Probl
         revoked_at: fields::optional_time("revoked_at", &wire.revoked_at)?,
         actor: text("actor", wire.actor, NAME_BYTES_MAX)?,
         actor_ip: fields::address("actor_ip", &wire.actor_ip)?.map(|address: IpAddr| address.to_string()),
+        actor_country: None,
         reason: text("reason", wire.reason, REASON_BYTES_MAX)?,
         name: text("name", wire.name, NAME_BYTES_MAX)?,
         contacts: contacts(wire.contacts, masker)?,

@@ -161,7 +161,8 @@ impl<'a> Letter<'a> {
 
     /// Whether the reader may have to ask somebody else: wherever a server has to be changed or recognised.
     fn asks_for_owner(&self, alert: &Alert) -> bool {
-        self.receiver != Receiver::Operations && alert.kind != crate::alert::Kind::StaleKey
+        use crate::alert::Kind::{ExpiringKey, RotationOverdue, StaleKey};
+        self.receiver != Receiver::Operations && !matches!(alert.kind, StaleKey | ExpiringKey | RotationOverdue)
     }
 }
 
@@ -210,13 +211,15 @@ pub fn render_operations_summary(old: &OldNews, now: Millis) -> Content {
 pub fn order(alert: &Alert) -> (bool, std::cmp::Reverse<Severity>, u8, Millis, &str) {
     use crate::alert::Kind;
     let rank = match alert.kind {
-        Kind::NewIp => 0,
-        Kind::RevokedKeyUse => 1,
-        Kind::EnvMismatch => 2,
-        Kind::RotatedKeyUse => 3,
-        Kind::Spike => 4,
-        Kind::Threshold | Kind::Custom => 5,
-        Kind::StaleKey => 6,
+        Kind::KeyExposed => 0,
+        Kind::NewIp | Kind::IpFanout | Kind::ImpossibleTravel | Kind::KeyScan => 1,
+        Kind::ClientSideUse | Kind::DormantAwake | Kind::NewEndpoint | Kind::KeyLifecycle => 2,
+        Kind::RevokedKeyUse | Kind::SuspendedUse => 3,
+        Kind::EnvMismatch | Kind::ErrorBurst | Kind::Drop => 4,
+        Kind::RotatedKeyUse | Kind::ExpiringKey | Kind::RotationUnproven => 5,
+        Kind::Spike | Kind::NewUserAgent | Kind::OffHours => 6,
+        Kind::Threshold | Kind::Custom | Kind::MalformedKey => 7,
+        Kind::RotationOverdue | Kind::StaleKey => 8,
     };
     (alert.state == State::Resolved, std::cmp::Reverse(alert.severity), rank, alert.starts_at, &alert.alert_id)
 }

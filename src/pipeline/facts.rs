@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::auth::Decoder;
 use crate::event::facts::{FactBook, KeyFacts, MerchantFacts};
+use crate::geoip::GeoIp;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::pipeline::takeover::foster_partition;
@@ -29,6 +30,8 @@ pub struct FactsTask {
     pub decoder: Arc<Decoder>,
     /// Where they go.
     pub facts: SharedFacts,
+    /// Where their addresses are looked up.
+    pub geoip: Arc<GeoIp>,
     /// Rejected messages kept.
     pub dead_letters: usize,
     /// Metrics.
@@ -155,7 +158,8 @@ impl FactsTask {
             let refused_before = book.refused();
             for message in &batch.messages {
                 match self.decoder.decode_fact(batch.payload(message), batch.key(message)) {
-                    Ok(Some(fact)) => {
+                    Ok(Some(mut fact)) => {
+                        self.geoip.fill_in(&mut fact);
                         self.metrics.messages_decoded.with_label_values(&["fact"]).inc();
                         let changed = book.learn(&fact);
                         keys.extend(changed.keys);

@@ -72,11 +72,15 @@ impl Pipeline {
     async fn judge(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<()> {
         let Some(last) = admitted.iter().map(|a| a.now).max() else { return Ok(()) };
         if self.parts.role == Role::Refused {
-            if let Some(p) = self.partitions.get_mut(name) {
-                admitted.iter().for_each(|a| p.shard.note_source(&a.event));
-                report_counts(&self.parts, p);
-            }
-            return Ok(());
+            let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
+            let mut out = Output::default();
+            self.parts.with_world(|world| {
+                for a in admitted {
+                    p.shard.step_source(&a.event, a.now, world, &mut out);
+                }
+            });
+            report_counts(&self.parts, p);
+            return self.record(name, out).await;
         }
         if let (Some(history), Some(first)) = (self.parts.history, admitted.iter().map(|a| a.now).min())
             && let Some(p) = self.partitions.get_mut(name)

@@ -91,6 +91,8 @@ impl Partition {
             watch: self.shard.watch(),
             rules_version: rules_version.to_owned(),
             parked: self.intake.parked().cloned().collect(),
+            source_cases: self.shard.sources().open_cases(),
+            stream: self.shard.stream().clone(),
         }
     }
 }

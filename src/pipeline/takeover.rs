@@ -89,6 +89,8 @@ impl Pipeline {
             caught_up: false,
             reported: Default::default(),
         };
+        partition.shard.restore_sources(state.source_cases);
+        partition.shard.restore_stream(state.stream);
         self.parts.metrics.partitions_taken.inc();
         // An empty or fully read partition sends no message that would say so.
         if position >= assigned.high {

@@ -17,7 +17,7 @@ use super::set::{Override, nearest};
 use super::text::Written;
 use super::{Counting, Exception, ExceptionEntry, Grouping, Rule, RuleFile, RuleSet, SeverityChange, Status};
 use crate::alert::{Audience, Severity, hex};
-use crate::engine::detect::{DetectorSpec, Fires};
+use crate::engine::detect::{DetectorSpec, Fires, SPECS};
 use crate::engine::params::ParamValue;
 use crate::event::{Env, Outcome};
 use crate::time::duration_text;
@@ -124,7 +124,14 @@ pub fn compile_with(
     let mut rules: Vec<Rule> = drafts.filter_map(|(draft, logic)| draft.build(logic)).collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     let by_outcome = [Outcome::Ok, Outcome::Denied].map(|outcome| places_for(&rules, outcome));
-    Ok(RuleSet { version, rules, n_off, files, warnings: problems, by_outcome })
+    let of_sources = places_of_sources(&rules);
+    Ok(RuleSet { version, rules, n_off, files, warnings: problems, by_outcome, of_sources })
+}
+
+/// Places of the rules about source networks.
+fn places_of_sources(rules: &[Rule]) -> Vec<u16> {
+    let is_of_sources = |rule: &Rule| SPECS.iter().any(|spec| spec.kind == rule.kind && spec.fires == Fires::OnSource);
+    (0..rules.len()).filter(|at| is_of_sources(&rules[*at])).filter_map(|at| u16::try_from(at).ok()).collect()
 }
 
 /// Places of the rules that an outcome may concern.

@@ -88,7 +88,7 @@ fn for_kind(spec: &DetectorSpec, grouping: &[(String, Value)]) -> Value {
             then.insert("if".into(), is_grouped);
             then.insert("then".into(), json!({"required": ["missing"]}));
         }
-        Fires::OnEvents | Fires::OnAccepted => {
+        Fires::OnEvents | Fires::OnAccepted | Fires::OnSource => {
             properties.insert("group_by".into(), not_here("a rule of this kind has groups of its own"));
         }
         Fires::ByTime => {

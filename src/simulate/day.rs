@@ -42,7 +42,7 @@ impl Plan<'_> {
             return;
         }
         let mut random = Random::new(self.seed, (at as u64) << 20 ^ (day / DAY) as u64 ^ 0x5eed << 40);
-        let offset = self.merchants[key.merchant as usize].offset(day + DAY / 2);
+        let offset = key.offset(&self.merchants[key.merchant as usize], day + DAY / 2);
         // A whole day is busier or calmer than the last, beyond what its hours are.
         let mood = random.gamma(30.0);
         for hour in 0..24 {

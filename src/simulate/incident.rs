@@ -7,7 +7,7 @@ use crate::simulate::key::{Key, Shape};
 use crate::simulate::line::{Event, Fact, MALFORMED, NOBODY, ODD_AGENTS, PAYOUTS, REFUNDS, UNKNOWN};
 use crate::simulate::network::{PROVIDERS, Place, Trade, providers};
 use crate::simulate::random::Random;
-use crate::simulate::{Incidents, Label, Plan, Planted, World};
+use crate::simulate::{Incidents, Label, Plan, Planted, Traffic, World, hard};
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
 
 /// What can be planted: every kind of alert that has traffic or facts of its own.
@@ -124,6 +124,7 @@ pub fn plant_all(plan: &Plan, world: &mut World, ends_at: Millis) {
     let planted: Vec<Planted> = match &plan.incidents {
         Incidents::None => Vec::new(),
         Incidents::Listed(planted) => planted.clone(),
+        Incidents::Spread if plan.traffic == Traffic::Hard => return hard::plant_all(plan, world, ends_at),
         Incidents::Spread => spread(plan, ends_at),
     };
     let mut used = BTreeSet::new();
@@ -149,24 +150,25 @@ fn spread(plan: &Plan, ends_at: Millis) -> Vec<Planted> {
     planted
 }
 
-struct Planter<'a> {
-    plan: &'a Plan,
-    world: &'a mut World,
-    used: &'a mut BTreeSet<usize>,
-    random: Random,
-    at: Millis,
-    kind: Kind,
+/// Plants one incident.
+pub(super) struct Planter<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) world: &'a mut World,
+    pub(super) used: &'a mut BTreeSet<usize>,
+    pub(super) random: Random,
+    pub(super) at: Millis,
+    pub(super) kind: Kind,
 }
 
 /// Calls of an incident: how many, how long, and what is special about them.
-struct Calls {
-    many: u64,
-    over: Millis,
-    change: fn(&mut Event, u64),
+pub(super) struct Calls {
+    pub(super) many: u64,
+    pub(super) over: Millis,
+    pub(super) change: fn(&mut Event, u64),
 }
 
 impl Planter<'_> {
-    fn plant(&mut self) -> Option<Label> {
+    pub(super) fn plant(&mut self) -> Option<Label> {
         let at = self.at;
         match self.kind {
             Kind::NewIp => {
@@ -424,11 +426,11 @@ impl Planter<'_> {
     }
 
     /// A key that nothing else happens to, and that fits.
-    fn choose(&mut self, fits: impl Fn(&Key, f64) -> bool) -> Option<usize> {
+    pub(super) fn choose(&mut self, fits: impl Fn(&Key, f64) -> bool) -> Option<usize> {
         let (at, starts_at) = (self.at, self.plan.starts_at);
         let mut fitting = Vec::new();
         for (n, key) in self.world.keys.iter().enumerate() {
-            let offset = self.world.merchants[key.merchant as usize].offset(at);
+            let offset = key.offset(&self.world.merchants[key.merchant as usize], at);
             let expected = key.expected(at, offset, starts_at).min(key.expected(at + HOUR, offset, starts_at));
             let is_calm = key.more.is_empty() && key.growth == 0.0 && key.moves.is_none();
             if !self.used.contains(&n) && is_calm && fits(key, expected) {
@@ -441,9 +443,9 @@ impl Planter<'_> {
         Some(chosen)
     }
 
-    fn expected(&self, key: usize) -> f64 {
+    pub(super) fn expected(&self, key: usize) -> f64 {
         let key = &self.world.keys[key];
-        key.expected(self.at, self.world.merchants[key.merchant as usize].offset(self.at), self.plan.starts_at)
+        key.expected(self.at, key.offset(&self.world.merchants[key.merchant as usize], self.at), self.plan.starts_at)
     }
 
     /// Cheap boxes, far countries, and ways to hide.
@@ -453,7 +455,7 @@ impl Planter<'_> {
     }
 
     /// Calls from one network, the first of them at the incident's time; when the last one comes.
-    fn calls(&mut self, key: usize, place: Place, host: Option<u64>, calls: Calls) -> Millis {
+    pub(super) fn calls(&mut self, key: usize, place: Place, host: Option<u64>, calls: Calls) -> Millis {
         let mut ends = self.at;
         for n in 0..calls.many {
             let ts = self.at + if n == 0 { 0 } else { self.random.between(0, calls.over) };
@@ -468,7 +470,7 @@ impl Planter<'_> {
         ends
     }
 
-    fn calls_from_home(&mut self, key: usize, calls: Calls) -> Millis {
+    pub(super) fn calls_from_home(&mut self, key: usize, calls: Calls) -> Millis {
         let (place, host) = self.world.keys[key].places_at(self.at)[0];
         self.calls(key, place, host, calls)
     }
@@ -480,7 +482,7 @@ impl Planter<'_> {
         self.at = before;
     }
 
-    fn say(&mut self, kind: &str, ts: Millis, key: usize, more: &str) {
+    pub(super) fn say(&mut self, kind: &str, ts: Millis, key: usize, more: &str) {
         let key = &self.world.keys[key];
         let merchant = &self.world.merchants[key.merchant as usize];
         self.world.facts.push(Fact::key(kind, ts, key, merchant, more));
@@ -491,7 +493,7 @@ impl Planter<'_> {
         self.successor_by(key, at, grace_until, "")
     }
 
-    fn successor_by(&mut self, key: usize, at: Millis, grace_until: Option<Millis>, more: &str) -> usize {
+    pub(super) fn successor_by(&mut self, key: usize, at: Millis, grace_until: Option<Millis>, more: &str) -> usize {
         let old = self.world.keys[key].clone();
         let id = format!("key_{:08x}", self.random.bits() as u32);
         let env = if old.is_live { "live" } else { "test" };
@@ -509,7 +511,7 @@ impl Planter<'_> {
         new
     }
 
-    fn label(&self, key: usize, ends_at: Millis, source: Option<(Place, u64)>, what: &str) -> Label {
+    pub(super) fn label(&self, key: usize, ends_at: Millis, source: Option<(Place, u64)>, what: &str) -> Label {
         Label {
             also: self.kind.also().to_vec(),
             source: source.map(|(place, host)| place.address(host).to_string()),
@@ -519,8 +521,9 @@ impl Planter<'_> {
 }
 
 /// A live key whose calls come from networks of its own.
-fn is_settled(key: &Key) -> bool {
+pub(super) fn is_settled(key: &Key) -> bool {
+    use Shape::{High, Kiosk, Low, Marketplace, Office, Poller, Shop, Sync, TwoCentres};
     key.is_live
-        && matches!(key.shape, Shape::Shop | Shape::Office | Shape::High | Shape::TwoCentres | Shape::Low)
+        && matches!(key.shape, Shop | Office | High | TwoCentres | Low | Marketplace | Kiosk | Poller | Sync)
         && (15.0..5_000.0).contains(&key.level)
 }

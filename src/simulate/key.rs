@@ -32,11 +32,32 @@ pub enum Shape {
     Builds,
     /// A report once a week.
     Weekly,
+    /// Many shops behind one key: two peaks a day, strong weekends, stronger still when a month begins.
+    Marketplace,
+    /// Tills of a shop, in its opening hours, on a line whose address changes.
+    Kiosk,
+    /// A program that asks every few minutes, day and night, and keeps to it.
+    Poller,
+    /// A job at the same minute of every hour.
+    Sync,
+    /// A nightly job whose hour is changed now and then.
+    Nightly,
+    /// Wages: a thousand calls in the middle and at the end of a month, a few between.
+    Payroll,
+}
+
+/// The clock that a key's day follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Its merchant's, with its changes.
+    Local,
+    /// UTC all year, as servers have it.
+    Utc,
 }
 
 impl Shape {
     /// Every shape with its share of the keys, in hundredths.
-    const SHARES: [(Shape, u64); 10] = [
+    pub const SHARES: [(Shape, u64); 10] = [
         (Shape::Shop, 30),
         (Shape::Office, 14),
         (Shape::Batch, 8),
@@ -48,10 +69,50 @@ impl Shape {
         (Shape::Subscriptions, 5),
         (Shape::Weekly, 3),
     ];
+    /// The same of the harder family.
+    pub const HARD_SHARES: [(Shape, u64); 12] = [
+        (Shape::Shop, 18),
+        (Shape::Marketplace, 12),
+        (Shape::Nightly, 10),
+        (Shape::Low, 10),
+        (Shape::Office, 8),
+        (Shape::Kiosk, 8),
+        (Shape::Poller, 8),
+        (Shape::Sync, 8),
+        (Shape::Serverless, 6),
+        (Shape::Payroll, 5),
+        (Shape::Mobile, 4),
+        (Shape::Weekly, 3),
+    ];
+    /// Every shape, with the word for it.
+    pub const ALL: [(Shape, &'static str); 17] = [
+        (Shape::Shop, "shop"),
+        (Shape::Office, "office"),
+        (Shape::Batch, "batch"),
+        (Shape::Low, "low"),
+        (Shape::High, "high"),
+        (Shape::Serverless, "serverless"),
+        (Shape::Mobile, "mobile"),
+        (Shape::TwoCentres, "two-centres"),
+        (Shape::Subscriptions, "subscriptions"),
+        (Shape::Builds, "builds"),
+        (Shape::Weekly, "weekly"),
+        (Shape::Marketplace, "marketplace"),
+        (Shape::Kiosk, "kiosk"),
+        (Shape::Poller, "poller"),
+        (Shape::Sync, "sync"),
+        (Shape::Nightly, "nightly"),
+        (Shape::Payroll, "payroll"),
+    ];
 
-    fn draw(random: &mut Random) -> Shape {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Shape::ALL.into_iter().find(|(shape, _)| *shape == self).map_or("", |(_, word)| word)
+    }
+
+    fn draw(random: &mut Random, shares: &[(Shape, u64)]) -> Shape {
         let mut left = random.below(100);
-        for (shape, share) in Shape::SHARES {
+        for (shape, share) in shares.iter().copied() {
             if left < share {
                 return shape;
             }
@@ -74,6 +135,12 @@ impl Shape {
             Shape::Subscriptions => (60.0, 0.6),
             Shape::Builds => (60.0, 0.7),
             Shape::Weekly => (40.0, 0.5),
+            Shape::Marketplace => (500.0, 0.7),
+            Shape::Kiosk => (110.0, 0.6),
+            Shape::Poller => (400.0, 0.5),
+            Shape::Sync => (240.0, 0.7),
+            Shape::Nightly => (250.0, 0.7),
+            Shape::Payroll => (12.0, 0.5),
         }
     }
 
@@ -86,6 +153,14 @@ impl Shape {
         const OFFICE: [f64; 24] = [
             0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.8, 4.0, 10.0, 12.0, 12.5, 11.5, 6.5, 9.5, 11.0, 10.5, 8.0, 3.0, 0.8, 0.4,
             0.2, 0.1, 0.1, 0.1,
+        ];
+        const MARKET: [f64; 24] = [
+            2.0, 1.0, 0.6, 0.4, 0.4, 0.8, 2.0, 4.0, 5.5, 6.0, 5.5, 6.5, 8.5, 7.5, 5.0, 4.5, 4.5, 5.0, 6.0, 8.0, 9.5,
+            8.5, 5.5, 3.5,
+        ];
+        const OPEN: [f64; 24] = [
+            0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 1.5, 7.0, 9.0, 10.0, 11.0, 9.0, 8.0, 8.5, 10.0, 12.0, 9.0, 4.5,
+            0.4, 0.0, 0.0, 0.0,
         ];
         let is_weekend = weekday >= 5;
         let parts = |table: &[f64; 24]| table[hour] / table.iter().sum::<f64>();
@@ -102,7 +177,12 @@ impl Shape {
                     0.012
                 }
             }
-            Shape::Batch | Shape::Builds | Shape::Weekly => 0.0,
+            Shape::Marketplace => parts(&MARKET) * if is_weekend { 1.5 } else { 0.8 },
+            // Closed on Sundays.
+            Shape::Kiosk => parts(&OPEN) * [1.0, 1.0, 1.0, 1.05, 1.25, 1.6, 0.0][weekday],
+            Shape::Poller => 1.0 / 24.0,
+            Shape::Payroll => parts(&OFFICE) * if is_weekend { 0.0 } else { 1.0 },
+            Shape::Batch | Shape::Builds | Shape::Weekly | Shape::Sync | Shape::Nightly => 0.0,
         }
     }
 }
@@ -166,6 +246,12 @@ pub struct Key {
     pub releases: Vec<Millis>,
     /// The minute of the day of a job.
     pub job_at: Millis,
+    /// From when on the job has another minute.
+    pub job_moves: Vec<(Millis, Millis)>,
+    /// What its hours follow.
+    pub clock: Clock,
+    /// Whether months begin and end for it.
+    pub has_months: bool,
 }
 
 /// Refusals, by the number that [`Key::refused`] and events carry.
@@ -216,16 +302,8 @@ pub fn make(seed: u64, keys_wanted: usize, starts_at: Millis, ends_at: Millis) -
     let (mut merchants, mut keys) = (Vec::new(), Vec::new());
     while keys.len() < keys_wanted {
         let m = merchants.len() as u32;
-        // More in Europe than elsewhere, as the gateway's customers are.
-        let (country, zone) = *random.pick(&ZONES);
-        let id = format!("m_{:04}", 1000 + m);
-        merchants.push(Merchant {
-            name: format!("{}{}", NAMES[m as usize % NAMES.len()], suffix(m as usize / NAMES.len())),
-            contact: format!("it@m-{:04}.example", 1000 + m),
-            id,
-            zone,
-        });
-        let main = Shape::draw(&mut random);
+        let country = merchant(&mut random, &mut merchants);
+        let main = Shape::draw(&mut random, &Shape::SHARES);
         keys.push(key(&mut random, m, country, main, starts_at, ends_at, keys.len()));
         if random.chance(0.4) && keys.len() < keys_wanted {
             keys.push(key(&mut random, m, country, Shape::Builds, starts_at, ends_at, keys.len()));
@@ -236,6 +314,42 @@ pub fn make(seed: u64, keys_wanted: usize, starts_at: Millis, ends_at: Millis) -
         }
     }
     (merchants, keys)
+}
+
+/// The same, each of a shape that is drawn, and now and then with a second key for tests.
+pub fn make_of(
+    seed: u64,
+    keys_wanted: usize,
+    span: (Millis, Millis),
+    shares: &[(Shape, u64)],
+    tests: f64,
+) -> (Vec<Merchant>, Vec<Key>) {
+    let mut random = Random::new(seed, 11);
+    let (mut merchants, mut keys) = (Vec::new(), Vec::new());
+    while keys.len() < keys_wanted {
+        let m = merchants.len() as u32;
+        let country = merchant(&mut random, &mut merchants);
+        let shape = Shape::draw(&mut random, shares);
+        keys.push(key(&mut random, m, country, shape, span.0, span.1, keys.len()));
+        if random.chance(tests) && keys.len() < keys_wanted {
+            keys.push(key(&mut random, m, country, Shape::Builds, span.0, span.1, keys.len()));
+        }
+    }
+    (merchants, keys)
+}
+
+/// One more merchant; its country.
+fn merchant(random: &mut Random, merchants: &mut Vec<Merchant>) -> &'static str {
+    let m = merchants.len();
+    // More in Europe than elsewhere, as the gateway's customers are.
+    let (country, zone) = *random.pick(&ZONES);
+    merchants.push(Merchant {
+        id: format!("m_{:04}", 1000 + m),
+        name: format!("{}{}", NAMES[m % NAMES.len()], suffix(m / NAMES.len())),
+        contact: format!("it@m-{:04}.example", 1000 + m),
+        zone,
+    });
+    country
 }
 
 fn suffix(n: usize) -> String {
@@ -277,6 +391,9 @@ fn key(
         moves: None,
         releases: Vec::new(),
         job_at: random.between(0, 6 * 60) * MINUTE,
+        job_moves: Vec::new(),
+        clock: Clock::Local,
+        has_months: true,
     };
     key.places = places(random, shape, country);
     let days = ((ends_at - starts_at) / DAY).max(1);
@@ -293,7 +410,8 @@ fn key(
     key
 }
 
-fn places(random: &mut Random, shape: Shape, country: &str) -> Places {
+/// Where a key of a shape calls from.
+pub fn places(random: &mut Random, shape: Shape, country: &str) -> Places {
     let among = |random: &mut Random, trade| {
         let near = providers(trade, Some(country));
         let all = providers(trade, None);
@@ -306,6 +424,10 @@ fn places(random: &mut Random, shape: Shape, country: &str) -> Places {
         Shape::Mobile => {
             let carrier = among(random, Trade::Mobile);
             (0..24).map(|_| (Place::of(carrier, random), None)).collect()
+        }
+        Shape::Kiosk => {
+            let line = among(random, Trade::Access);
+            (0..4).map(|_| (Place::of(line, random), None)).collect()
         }
         Shape::TwoCentres => {
             let other = among(random, Trade::Hosting);
@@ -340,7 +462,9 @@ impl Key {
         let of_month = day_of_month(local);
         let mut level = self.level * (1.0 + self.growth * ((at - starts_at) as f64 / DAY as f64).max(0.0));
         match self.shape {
+            _ if !self.has_months => {}
             Shape::Subscriptions if of_month <= 3 => level *= 12.0,
+            Shape::Marketplace if of_month <= 2 => level *= 2.2,
             Shape::Shop | Shape::High if of_month >= 28 || of_month <= 2 => level *= 1.15,
             _ => {}
         }
@@ -357,12 +481,27 @@ impl Key {
         let local = at + offset;
         let (day, hour) = (local.div_euclid(DAY), local.rem_euclid(DAY));
         let weekday = (day + 3).rem_euclid(7);
-        let begins = local - hour + self.job_at - offset;
+        let moved = self.job_moves.iter().rev().find(|(from, _)| *from <= at);
+        let job_at = moved.map_or(self.job_at, |(_, job_at)| *job_at);
+        let begins = local - hour + job_at - offset;
         let is_now = (at..at + HOUR).contains(&begins);
         match self.shape {
-            Shape::Batch if is_now => Some((begins, 10 * MINUTE, self.level)),
+            // Every hour, at the minute that the job has.
+            Shape::Sync => Some((at + job_at % HOUR, 2 * MINUTE, self.level / 24.0)),
+            Shape::Payroll if is_now && self.has_months && is_payday(local) => {
+                Some((begins + 8 * HOUR, 40 * MINUTE, self.level * 80.0))
+            }
+            Shape::Batch | Shape::Nightly if is_now => Some((begins, 10 * MINUTE, self.level)),
             Shape::Weekly if is_now && weekday == 0 => Some((begins, 20 * MINUTE, self.level * 5.0)),
             _ => None,
+        }
+    }
+
+    /// What its clock shows more than UTC.
+    pub fn offset(&self, merchant: &Merchant, at: Millis) -> Millis {
+        match self.clock {
+            Clock::Local => merchant.offset(at),
+            Clock::Utc => 0,
         }
     }
 
@@ -383,6 +522,11 @@ impl Key {
     pub fn calls_at(&self, at: Millis) -> bool {
         (self.from..self.to).contains(&at) && !self.silent.iter().any(|(from, to)| (*from..*to).contains(&at))
     }
+}
+
+/// The 15th, and the last but one of a month.
+fn is_payday(local: Millis) -> bool {
+    day_of_month(local) == 15 || day_of_month(local + 2 * DAY) == 1
 }
 
 fn day_of_month(local: Millis) -> u32 {

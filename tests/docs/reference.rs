@@ -145,7 +145,8 @@ runbook: [Ask who did it.]
 ```
 
 `zone` is a name of the IANA database and must be given; `days` and `hours` are all where they are left out. A span over midnight
-belongs to the day on which it began. Event time counts. `stale_key` fires once, by time, and so has no hours: those of `defaults` leave it alone. `keywatch rules check` prints the next three times.
+belongs to the day on which it began. Event time counts. Kinds that fire once, by time or by facts (`stale_key`,
+`key_exposed`, `key_lifecycle`, `expiring_key`, `rotation_overdue`, `rotation_unproven`), have no hours: those of `defaults` leave them alone. `keywatch rules check` prints the next three times.
 
 ## In your editor
 
@@ -195,7 +196,9 @@ relearning. An open alert of a rule that is removed or turned off is resolved.
 
 /// `docs/reference/rules.md`
 pub fn rules() -> String {
-    let mut page = format!("{MADE}# Rules\n\n{RULES}\n## Kinds\n");
+    let mut page = format!(
+        "{MADE}# Rules\n\n{RULES}\n## Kinds\n\nWhat each sees, needs and misses: [kinds of alerts](../kinds.md).\n"
+    );
     for spec in SPECS {
         let _ = write!(page, "\n### {}\n\n{}\n\n", spec.kind.as_str(), one_line(spec.doc));
         page.push_str("| parameter | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n");

@@ -43,6 +43,8 @@ struct Use {
     user_agent: &'static str,
     path: &'static str,
     refused: Option<&'static str>,
+    /// The page that a browser calls from.
+    origin: Option<&'static str>,
     count: u32,
 }
 
@@ -61,8 +63,10 @@ const BOOKS_TILL: Key = key("m_1150", "key_northgate_till", "caibo_live_sk_…d6
 const BOOKS_TEST: Key = key("m_1150", "key_northgate_test", "caibo_test_sk_…12ac", "test");
 const BIKES: Key = key("m_1163", "key_halden_shop", "caibo_live_sk_…5e77", "live");
 
+const BROWSER: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1";
+
 const fn by(key: Key, address: &'static str, user_agent: &'static str) -> Use {
-    Use { key, endpoint: key.env, address, user_agent, path: "/v1/payments", refused: None, count: 1 }
+    Use { key, endpoint: key.env, address, user_agent, path: "/v1/payments", refused: None, origin: None, count: 1 }
 }
 
 /// Midnight of day `day`, and `hour` hours.
@@ -102,11 +106,11 @@ impl Maker {
             (BAKERY, at(-200, 9)),
             (OUTDOOR, at(-150, 10)),
             (OUTDOOR_TEST, at(-160, 10)),
-            (ATELIER_OLD, at(-600, 8)),
+            (ATELIER_OLD, at(-340, 8)),
             (TICKETS, at(-90, 3)),
-            (BOOKS, at(-400, 15)),
-            (BOOKS_TILL, at(-410, 15)),
-            (BOOKS_TEST, at(-410, 14)),
+            (BOOKS, at(-356, 15)),
+            (BOOKS_TILL, at(-310, 15)),
+            (BOOKS_TEST, at(-310, 14)),
             (BIKES, at(-300, 12)),
         ] {
             self.fact(created, key, "key_created", json!({"created_at": rfc3339(created)}));
@@ -114,8 +118,11 @@ impl Maker {
         let (rotated, grace) = (at(8, 9), rfc3339(at(9, 9)));
         let more = json!({"created_at": rfc3339(rotated), "replaces": ATELIER_OLD.id, "grace_until": grace, "actor": "control panel"});
         self.fact(rotated, ATELIER_NEW, "key_regenerated", more);
+        let more = json!({"expires_at": rfc3339(at(21, 12))});
+        self.fact(at(1, 12), TICKETS, "key_expires", more);
+        self.fact(at(7, 13), BOOKS_TEST, "key_exposed", json!({"reason": "found in a public repository"}));
         let revoked = at(6, 16);
-        let more = json!({"created_at": rfc3339(at(-410, 15)), "revoked_at": rfc3339(revoked), "reason": "the till was replaced"});
+        let more = json!({"created_at": rfc3339(at(-310, 15)), "revoked_at": rfc3339(revoked), "reason": "the till was replaced"});
         self.fact(revoked, BOOKS_TILL, "key_revoked", more);
     }
 
@@ -160,6 +167,12 @@ impl Maker {
         for i in 0..4 {
             let refused = Some("revoked_key");
             self.call(at(10, 7) + i * 55 * MINUTE, Use { refused, ..by(BOOKS_TILL, "192.0.2.77", "till/1.8") });
+        }
+        // Somebody put the secret key in the shop's page, and tries it from the office.
+        for i in 0..4 {
+            let visitor = ["203.0.113.188", "203.0.113.90"][i as usize % 2];
+            let origin = Some("https://fjord-outdoor.example");
+            self.call(at(14, 18) + i * 9 * MINUTE, Use { origin, ..by(OUTDOOR, visitor, BROWSER) });
         }
         for i in 0..36 {
             let retries = Use { count: 9 + i as u32 % 5, ..by(TICKETS, "198.51.100.9", "papaya-api/13") };
@@ -219,6 +232,9 @@ impl Maker {
         put("path", call.path.into());
         put("source_ip", call.address.into());
         put("user_agent", call.user_agent.into());
+        if let Some(origin) = call.origin {
+            put("origin", origin.into());
+        }
         put("outcome", if call.refused.is_some() { "denied" } else { "ok" }.into());
         put("reason", call.refused.map_or(Value::Null, Value::from));
         if call.count > 1 {

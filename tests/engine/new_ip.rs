@@ -68,9 +68,7 @@ fn a_key_that_roams_is_quiet() {
          4d03:30 k ok 198.51.102.1
          4d04:30 k ok 198.51.103.1
          end 4d23:00",
-        "k network 198.51.100.0/24 4d01:30.. high r1
-         k network 198.51.101.0/24 4d02:30.. high r1
-         k network 198.51.102.0/24 4d03:30.. high r1",
+        "k network 198.51.100.0/24 4d01:30.. high r4",
     );
     // Every fourth call from a network of its own: the next one is no surprise.
     let mut script = String::from("0d..5d/1h k ok 203.0.113.1\n 5d10:00 k ok 198.51.100.7\n end 7d");
@@ -92,14 +90,13 @@ fn a_refused_call_is_none_of_its_business_and_teaches_nothing() {
 }
 
 #[test]
-fn two_new_networks_are_two_cases() {
+fn two_new_networks_are_one_episode() {
     check(
         "0d..5d/1h k ok 203.0.113.1
          5d10:00 k ok 198.51.100.7
          5d11:00 k ok 192.0.2.7
          end 7d",
-        "k network 198.51.100.0/24 5d10:00..6d10:00 high r2
-         k network 192.0.2.0/24 5d11:00..6d11:00 high r2",
+        "k network 198.51.100.0/24 5d10:00..6d11:00 high r3",
     );
 }
 

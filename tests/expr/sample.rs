@@ -60,7 +60,7 @@ impl Sample {
         key.last_accepted = Some(NOW - 2 * HOUR);
         (key.accepted, key.refused) = (500, 3);
         let home = Network::of("198.51.100.1".parse().unwrap());
-        let seen = Seen { network: home, first_at: NOW - 9 * DAY, last_at: NOW - HOUR, calls: 500, suspect: false };
+        let seen = Seen { first_at: NOW - 9 * DAY, ..Seen::once(home, NOW - HOUR, 500) };
         key.networks = NetworkBook::from_entries(vec![seen]);
         let facts = KeyFacts {
             name: Some("shop".into()),

@@ -31,6 +31,7 @@ fn task(store: &Store) -> FactsTask {
         store: store.clone(),
         decoder: Arc::new(Decoder::new(b"test", Masker::default())),
         facts: Arc::new(RwLock::new(FactBook::new(1_000))),
+        geoip: Arc::default(),
         dead_letters: 10,
         metrics: Arc::new(Metrics::new().unwrap()),
         health: Arc::new(Health::default()),
@@ -149,7 +150,13 @@ async fn what_the_service_and_an_import_store_at_the_same_time_is_kept() {
     let running = tokio::spawn(task.clone().run(receive, tell, ready));
     when_ready.await.unwrap();
     let (keys, _) = theirs.load_facts().await.unwrap();
-    let want = KeyFacts { name: Some("till".into()), revoked_at: Some(5), expires_at: Some(99), ..key(20, "m1") };
+    let want = KeyFacts {
+        name: Some("till".into()),
+        revoked_at: Some(5),
+        expires_at: Some(99),
+        expires_said_at: Some(20),
+        ..key(20, "m1")
+    };
     assert_eq!(keys, [("k1".to_owned(), want)]);
     task.stopping.cancel();
     running.await.unwrap().unwrap();

@@ -1,11 +1,14 @@
 //! Law 12: everything is bounded, and each bound counts what it turned away.
 
 use keywatch::engine::case::{CASES_PER_KEY, SAMPLES_PER_CASE, SOURCES_PER_CASE};
+use keywatch::engine::detect::SPECS;
 use keywatch::engine::shard::World;
 use keywatch::engine::source::SourceTable;
 use keywatch::engine::subject::{KEYS_PER_MERCHANT, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject};
 use keywatch::event::facts::FactBook;
 use keywatch::event::{AuthEvent, Outcome, Refusal};
+use keywatch::rules::RuleFile;
+use keywatch::rules::compile::compile;
 use keywatch::time::{DAY, HOUR, MINUTE};
 
 use crate::lab::{Lab, START, event, rules};
@@ -31,16 +34,22 @@ fn networks_of_a_key_and_of_a_merchant() {
 
 #[test]
 fn cases_of_a_key_whether_events_or_timers_open_them() {
-    let overrides =
-        ["new-ip.max_new_per_week=32", "new-ip.max_novelty=1", "new-ip.quiet=30d", "stale-key.unused_for=1d"];
-    let (facts, rules) = (FactBook::new(10), rules(&overrides));
+    // One alert for each address: a rule of somebody's own can ask for that.
+    let each = "name: each-address\nkind: custom\ntitle: T\ndescription: D.\nseverity: info\naudience: support\n\
+                condition: event.path == \"/v1/odd\"\ngroup_by: [address]\nmissing: skip\nparams: {quiet: 30d}\n\
+                runbook: [Look.]\nowner: o\n";
+    let stale = include_str!("../../rules/stale-key.yml").replace("unused_for: 90d", "unused_for: 1d");
+    let file = |name: &str, text: String| RuleFile { name: name.into(), text };
+    let files = vec![file("each.yml", each.into()), file("stale-key.yml", stale)];
+    let (facts, rules) = (FactBook::new(10), compile(files, SPECS).unwrap());
     let world = World { facts: &facts, rules: &rules };
     let mut lab = Lab::new();
     for i in 0..5 * 24 {
         lab.push(event(START + i * HOUR, "k", "203.0.113.1"), world);
     }
     for i in 0..20 {
-        lab.push(event(START + 5 * DAY + i * MINUTE, "k", &from(i)), world);
+        let odd = AuthEvent { path: Some("/v1/odd".into()), ..event(START + 5 * DAY + i * MINUTE, "k", &from(i)) };
+        lab.push(odd, world);
     }
     assert_eq!(lab.shard.subject("m1").unwrap().keys[0].cases.len(), CASES_PER_KEY);
     assert_eq!(lab.shard.counts().cases_dropped, 4);

@@ -4,7 +4,7 @@ use keywatch::engine::clock::LONG_RUN;
 use keywatch::engine::intake::IntakeLimits;
 use keywatch::engine::shard::World;
 use keywatch::event::AuthEvent;
-use keywatch::event::facts::FactBook;
+use keywatch::event::facts::{Fact, FactBook, FactKind};
 use keywatch::rules::RuleSet;
 use keywatch::time::{DAY, HOUR, MINUTE, Millis};
 
@@ -126,4 +126,30 @@ fn a_timer_judges_its_own_moment() {
         let found = lines(lab.found.values()).into_iter().map(|line| line.replace("..1d00:00:00", "..1d00:00"));
         assert_eq!(found.collect::<Vec<_>>().first().map_or("none", String::as_str), want, "{other} {own}");
     }
+}
+
+#[test]
+fn what_no_late_event_could_change_is_told_as_soon_as_time_has_come() {
+    let (exposed, merchant, key) = (START + DAY, Some("m1".to_owned()), Some("a".to_owned()));
+    let mut facts = FactBook::new(10);
+    facts.learn(&Fact { key_id: key, merchant_id: merchant, ..Fact::new(FactKind::KeyExposed, exposed) });
+    let rules = rules(&["stale-key.unused_for=1d"]);
+    let world = World { facts: &facts, rules: &rules };
+    let mut lab = Lab::new();
+    lab.push(event(START, "m1/a", "203.0.113.1"), world);
+    lab.push(event(START, "m2/b", "203.0.113.1"), world);
+    let mut told = Vec::new();
+    for after in [-1, 0, LATENESS, LATENESS + 1] {
+        lab.push(event(exposed + after, "m2/b", "203.0.113.1"), world);
+        let mut rules: Vec<_> = lab.found.values().filter(|a| a.key_id.as_deref() == Some("a")).collect();
+        rules.sort_by_key(|alert| &alert.rule);
+        told.push(rules.iter().map(|a| (a.rule.clone(), a.detected_at - exposed)).collect::<Vec<_>>());
+    }
+    let exposed_at_once = ("key-exposed".to_owned(), 0);
+    // A key turns stale unless a call comes late, so that waits.
+    let stale = ("stale-key".to_owned(), LATENESS + 1);
+    assert_eq!(
+        told,
+        [vec![], vec![exposed_at_once.clone()], vec![exposed_at_once.clone()], vec![exposed_at_once, stale]]
+    );
 }

@@ -58,6 +58,8 @@ fn state(lab: &Lab) -> Vec<u8> {
         watch: lab.shard.watch(),
         rules_version: String::new(),
         parked: lab.intake.parked().cloned().collect(),
+        source_cases: lab.shard.sources().open_cases(),
+        stream: lab.shard.stream().clone(),
     })
 }
 
@@ -69,6 +71,8 @@ fn restored(stage: &Stage, state: &[u8], rows: &Rows, offset: usize) -> Lab {
         found: Found::new(),
         offset: offset as i64,
     };
+    lab.shard.restore_sources(state.source_cases);
+    lab.shard.restore_stream(state.stream);
     for event in &stage.events[..offset] {
         lab.intake.remember(event.event_id.as_deref().unwrap());
     }

@@ -93,6 +93,7 @@ fn every_query_of_the_dashboard_has_an_answer() {
         starts_at: 20_706 * DAY,
         incidents: Incidents::Spread,
         unused_for: 10 * DAY,
+        traffic: simulate::Traffic::Usual,
     };
     simulate::simulate(&plan, &mut events, &mut facts).unwrap();
     let (events, facts) = (lines(&events), lines(&facts));

@@ -88,6 +88,8 @@ struct Call<'a> {
     endpoint: &'a str,
     address: &'a str,
     outcome: (&'a str, Option<&'a str>),
+    /// The page that it was made from.
+    origin: Option<&'a str>,
     count: u64,
 }
 
@@ -128,6 +130,7 @@ impl Maker {
             endpoint: "live",
             address: &home,
             outcome: ("ok", None),
+            origin: None,
             count: 1,
         };
         match m % 12 {
@@ -182,6 +185,44 @@ impl Maker {
                     self.call(Call { count: 4, ..call(day(end - 3, 14) + i * MINUTE / 8) });
                 }
             }
+            2 => {
+                let found = day(end - 7, 5) + 17 * MINUTE;
+                let fact = json!({"type": "key_exposed", "ts": found, "reason": "found in a public repository"});
+                self.key(&merchant, &test, "test", made, fact);
+                let revoked = json!({"type": "key_revoked", "ts": found + 9 * HOUR, "revoked_at": found + 9 * HOUR});
+                self.key(&merchant, &test, "test", made, revoked);
+            }
+            4 => {
+                let stops = day(end - 1, 13);
+                self.key(&merchant, &live, "live", made, json!({"type": "key_expires", "expires_at": stops}));
+            }
+            6 => {
+                for (status, at) in [("suspended", day(end - 3, 6)), ("active", day(end - 3, 15))] {
+                    let fact = json!({"type": "merchant_updated", "ts": at, "merchant_id": merchant, "status": status});
+                    self.fact(&merchant, &merchant, fact);
+                }
+                // Unused for days, and used again from elsewhere.
+                for i in 0..4 {
+                    let more = Call { address: "192.0.2.77", key: &test, env: "test", endpoint: "test", ..call(0) };
+                    self.call(Call { at: day(end - 2, 2) + i * 11 * MINUTE, ..more });
+                }
+            }
+            10 => {
+                // The grace runs out, and the new key has made no call; it was made from an odd place.
+                let at = day(end - 7, 10);
+                let new = format!("k_{m:05}_new");
+                self.key(&merchant, &test, "test", made, json!({"actor_ip": "192.0.2.7"}));
+                let more = json!({"type": "key_regenerated", "replaces": live, "grace_until": at + 4 * DAY, "actor_ip": "198.51.100.9"});
+                self.key(&merchant, &new, "live", at, more);
+                self.call(Call { key: &new, ..call(at + 3 * DAY + 7 * HOUR) });
+            }
+            8 => {
+                for i in 0..5 {
+                    let visitor = format!("198.{}.{i}.9", 18 + m % 200);
+                    let page = Some("https://shop.example");
+                    self.call(Call { address: &visitor, origin: page, ..call(day(end - 3, 20) + i * 5 * MINUTE) });
+                }
+            }
             _ => {}
         }
     }
@@ -201,6 +242,7 @@ impl Maker {
                     endpoint: "live",
                     address: &home,
                     outcome: ("ok", None),
+                    origin: None,
                     count: 1,
                 });
             }
@@ -224,6 +266,7 @@ impl Maker {
                         endpoint: env,
                         address: home,
                         outcome: if refused { ("denied", None) } else { ("ok", None) },
+                        origin: None,
                         count: 1,
                     });
                 }
@@ -248,12 +291,13 @@ impl Maker {
         self.next_id += 1;
         let id = format!("e{:08}", self.next_id);
         let mut text = String::with_capacity(400);
+        let origin = c.origin.map_or("null".to_owned(), |page| format!("\"{page}\""));
         let reason = c.outcome.1.map_or("null".to_owned(), |r| format!("\"{r}\""));
         let _ = write!(
             text,
             "{{\"event_id\":\"{id}\",\"ts\":{},\"key_id\":\"{}\",\"key_hint\":\"caibo_{}_sk_…{}\",\"key_env\":\"{}\",\"merchant_id\":\"{}\",\
              \"endpoint_env\":\"{}\",\"method\":\"POST\",\"path\":\"/v1/payments\",\"source_ip\":\"{}\",\"user_agent\":\"shop/1.4\",\
-             \"outcome\":\"{}\",\"reason\":{reason},\"status\":200,\"count\":{}}}",
+             \"outcome\":\"{}\",\"reason\":{reason},\"origin\":{origin},\"status\":200,\"count\":{}}}",
             c.at,
             c.key,
             c.env,

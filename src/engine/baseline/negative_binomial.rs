@@ -52,6 +52,71 @@ pub fn limit(mu: f64, alpha: f64, p: f64) -> u64 {
     1
 }
 
+/// How surprising it is to see `count` or more: -ln P(X ≥ count). 0 up to the mean.
+pub fn surprise_high(count: u64, mu: f64, alpha: f64) -> f64 {
+    let (mu, k) = (mu.max(1e-6), count as f64);
+    if k <= mu {
+        return 0.0;
+    }
+    let (r, q) = shape(mu, alpha);
+    // Above the mean the terms shrink: the first is nearly the whole sum.
+    let (mut term, mut sum, mut at) = (1.0, 1.0, k);
+    for _ in 0..TERMS_MAX {
+        term *= (at + r) / (at + 1.0) * q;
+        sum += term;
+        at += 1.0;
+        if term < sum * 1e-4 {
+            break;
+        }
+    }
+    (-(log_probability(k, mu, r, q) + f64::ln(sum))).max(0.0)
+}
+
+/// How surprising it is to see `count` or less: -ln P(X ≤ count). 0 from the mean on.
+pub fn surprise_low(count: u64, mu: f64, alpha: f64) -> f64 {
+    let k = count as f64;
+    if mu <= k {
+        return 0.0;
+    }
+    let (r, q) = shape(mu, alpha);
+    let (mut term, mut sum, mut at) = (1.0, 1.0, k);
+    while at >= 1.0 {
+        term *= at / ((at - 1.0 + r) * q);
+        sum += term;
+        at -= 1.0;
+        if term < sum * 1e-4 {
+            break;
+        }
+    }
+    (-(log_probability(k, mu, r, q) + f64::ln(sum))).max(0.0)
+}
+
+/// Terms that a sum is cut after.
+const TERMS_MAX: usize = 4_000;
+
+/// The other parametrisation: r = 1/alpha, and mu/(r + mu).
+fn shape(mu: f64, alpha: f64) -> (f64, f64) {
+    let r = 1.0 / alpha.max(1e-6);
+    (r, mu / (r + mu))
+}
+
+/// ln P(X = k).
+fn log_probability(k: f64, mu: f64, r: f64, q: f64) -> f64 {
+    ln_gamma(k + r) - ln_gamma(k + 1.0) - ln_gamma(r) - r * (mu / r).ln_1p() + k * q.ln()
+}
+
+/// ln Γ(x) for x > 0, by Stirling's series (Abramowitz and Stegun, 6.1.41), to 1e-10: small x by the recurrence.
+fn ln_gamma(x: f64) -> f64 {
+    let (mut x, mut below) = (x, 0.0);
+    while x < 10.0 {
+        below += x.ln();
+        x += 1.0;
+    }
+    let inverse = 1.0 / (x * x);
+    let series = (1.0 / 12.0 - inverse * (1.0 / 360.0 - inverse * (1.0 / 1260.0 - inverse / 1680.0))) / x;
+    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - below
+}
+
 /// The z with P(Z > z) = `p` for a standard normal Z, to 4.5e-4 (Abramowitz and Stegun, *Handbook of Mathematical
 /// Functions*, 26.2.23).
 fn upper_normal_quantile(p: f64) -> f64 {
@@ -85,6 +150,23 @@ mod tests {
             assert!(tail(mu, alpha, c) <= p * 1.001, "mu {mu}: {c}");
             assert!(tail(mu, alpha, c - 1) > p, "mu {mu}: {c} is larger than it need be");
         }
+    }
+
+    #[test]
+    fn surprise_is_the_logarithm_of_the_tail() {
+        for (mu, alpha, c) in [(0.1, 0.5, 3), (5.0, 0.2, 20), (30.0, 1.0, 200), (300.0, 0.05, 500), (2.0, 3.0, 40)] {
+            let want = -tail(mu, alpha, c).ln();
+            let got = surprise_high(c, mu, alpha);
+            assert!((got / want - 1.0).abs() < 1e-3, "mu {mu}, c {c}: {got} {want}");
+        }
+        for (mu, alpha, c) in [(5.0, 0.2, 0), (30.0, 0.1, 4), (300.0, 0.05, 100)] {
+            let want = -(1.0 - tail(mu, alpha, c + 1)).ln();
+            let got = surprise_low(c, mu, alpha);
+            assert!((got / want - 1.0).abs() < 1e-3, "mu {mu}, c {c}: {got} {want}");
+        }
+        assert_eq!((surprise_high(3, 5.0, 0.1), surprise_low(9, 5.0, 0.1)), (0.0, 0.0));
+        // Poisson: P(X >= 22 | 10) = 0.00070 (tables).
+        assert!((surprise_high(22, 10.0, 0.0) + 0.00070_f64.ln()).abs() < 0.01);
     }
 
     #[test]

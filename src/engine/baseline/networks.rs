@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::engine::subject::reserve_little;
+use crate::event::{AuthEvent, Country};
 use crate::time::Millis;
 
 /// A network: /24 of IPv4, /48 of IPv6.
@@ -42,6 +43,22 @@ impl std::fmt::Display for Network {
     }
 }
 
+/// Where a network is, as far as databases say. What they do not say is not known, and so never new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its country.
+    pub country: Option<Country>,
+    /// The number of its provider.
+    pub asn: Option<u32>,
+}
+
+impl Whereabouts {
+    /// Of an event's address.
+    pub fn of(event: &AuthEvent<'_>) -> Self {
+        Whereabouts { country: event.country, asn: event.asn }
+    }
+}
+
 /// One network in a book.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {
@@ -55,6 +72,26 @@ pub struct Seen {
     pub calls: u64,
     /// Held out of what the merchant's other keys trust, until it has lasted.
     pub suspect: bool,
+    /// Where it is.
+    pub place: Whereabouts,
+}
+
+impl Seen {
+    /// A trusted network with calls at one time, of which no database says anything.
+    pub fn once(network: Network, at: Millis, calls: u64) -> Self {
+        Seen { network, first_at: at, last_at: at, calls, suspect: false, place: Whereabouts::default() }
+    }
+}
+
+/// How a provider or a country compares with those of the networks that are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Familiar {
+    /// No database says where the networks are.
+    Unknown,
+    /// So many trusted networks are there.
+    Known(usize),
+    /// None is.
+    New,
 }
 
 /// The networks that accepted calls came from, at most `cap` of them: when full, the one unused for longest goes.
@@ -85,11 +122,14 @@ impl NetworkBook {
     }
 
     /// Counts accepted calls from a network. Returns true where the book was full and forgot another for it.
-    pub fn learn(&mut self, network: Network, at: Millis, calls: u64, suspect: bool, cap: usize) -> bool {
-        if let Some(seen) = self.seen.iter_mut().find(|s| s.network == network) {
-            seen.first_at = seen.first_at.min(at);
-            seen.last_at = seen.last_at.max(at);
-            seen.calls = seen.calls.saturating_add(calls);
+    pub fn learn(&mut self, new: Seen, cap: usize) -> bool {
+        if let Some(seen) = self.seen.iter_mut().find(|s| s.network == new.network) {
+            seen.first_at = seen.first_at.min(new.first_at);
+            seen.last_at = seen.last_at.max(new.last_at);
+            seen.calls = seen.calls.saturating_add(new.calls);
+            // A network that moves to another owner keeps the place that it was learned with, as long as it is known.
+            seen.place.country = seen.place.country.or(new.place.country);
+            seen.place.asn = seen.place.asn.or(new.place.asn);
             return false;
         }
         let full = self.seen.len() >= cap;
@@ -98,7 +138,7 @@ impl NetworkBook {
             self.seen.remove(oldest);
         }
         reserve_little(&mut self.seen);
-        self.seen.push(Seen { network, first_at: at, last_at: at, calls, suspect });
+        self.seen.push(new);
         full
     }
 
@@ -107,6 +147,43 @@ impl NetworkBook {
         if let Some(seen) = self.seen.iter_mut().find(|s| s.network == network) {
             seen.suspect = false;
         }
+    }
+
+    fn familiar<T: PartialEq>(&self, of: Option<T>, read: impl Fn(&Seen) -> Option<T>) -> Familiar {
+        let Some(of) = of else { return Familiar::Unknown };
+        let trusted = self.seen.iter().filter(|seen| !seen.suspect);
+        let (mut known, mut is_known_of_all) = (0, true);
+        for seen in trusted {
+            match read(seen) {
+                Some(place) => known += usize::from(place == of),
+                None => is_known_of_all = false,
+            }
+        }
+        match (known, is_known_of_all) {
+            (0, true) => Familiar::New,
+            (0, false) => Familiar::Unknown,
+            (n, _) => Familiar::Known(n),
+        }
+    }
+
+    /// How a provider compares with those of the trusted networks.
+    pub fn provider(&self, asn: Option<u32>) -> Familiar {
+        self.familiar(asn, |seen| seen.place.asn)
+    }
+
+    /// How a country compares with those of the trusted networks.
+    pub fn country(&self, country: Option<Country>) -> Familiar {
+        self.familiar(country, |seen| seen.place.country)
+    }
+
+    /// Whether a trusted network was used at `at` or later.
+    pub fn home_was_used_since(&self, at: Millis) -> bool {
+        self.seen.iter().any(|seen| !seen.suspect && at <= seen.last_at)
+    }
+
+    /// Networks that are not trusted yet and were first seen after `since`.
+    pub fn suspects_since(&self, since: Millis) -> usize {
+        self.seen.iter().filter(|seen| seen.suspect && since < seen.first_at).count()
     }
 
     /// Networks first seen after `since`.
@@ -142,14 +219,36 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_new_only_where_every_other_is_known() {
+        let place = |n: u32, asn: Option<u32>, suspect: bool| Seen {
+            place: Whereabouts { country: None, asn },
+            suspect,
+            ..Seen::once(Network::of(IpAddr::V4((n << 8).into())), 0, 1)
+        };
+        for (seen, want) in [
+            (vec![], Familiar::New),
+            (vec![place(1, Some(7), false), place(2, Some(7), false)], Familiar::Known(2)),
+            (vec![place(1, Some(7), true)], Familiar::New),
+            (vec![place(1, Some(8), false)], Familiar::New),
+            (vec![place(1, Some(8), false), place(2, None, false)], Familiar::Unknown),
+            (vec![place(1, Some(7), false), place(2, None, false)], Familiar::Known(1)),
+        ] {
+            let book = NetworkBook::from_entries(seen.clone());
+            assert_eq!(book.provider(Some(7)), want, "{seen:?}");
+            assert_eq!(book.provider(None), Familiar::Unknown);
+        }
+    }
+
+    #[test]
     fn a_full_book_forgets_what_was_unused_for_longest() {
         let net = |n: u32| Network::of(IpAddr::V4((n << 8).into()));
+        let seen = |n: u32, at: Millis| Seen::once(net(n), at, 1);
         let mut book = NetworkBook::default();
         for n in 0..4 {
-            assert!(!book.learn(net(n), i64::from(n), 1, false, 4));
+            assert!(!book.learn(seen(n, i64::from(n)), 4));
         }
-        book.learn(net(0), 100, 1, false, 4);
-        assert!(book.learn(net(9), 101, 1, false, 4));
+        book.learn(seen(0, 100), 4);
+        assert!(book.learn(seen(9, 101), 4));
         assert!(book.get(net(1)).is_none(), "net 1 was unused for longest");
         assert!(book.get(net(0)).is_some());
         assert_eq!(book.entries().len(), 4);

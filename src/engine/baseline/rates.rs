@@ -1,72 +1,94 @@
-//! How many accepted calls a key makes: counts of ten minutes, an hour-of-day profile, and how scattered they are.
+//! How many accepted calls a key makes: counts of two minutes and of hours, what was to be expected, and how much they
+//! scatter.
 //!
-//! Buckets are aligned to the clock and filled by event time, so that order within the lateness does not matter. A
-//! bucket is learned when the key's own messages have passed its end by the lateness.
+//! Buckets are aligned to UTC and filled by event time, so that order within the lateness does not matter. An hour is
+//! learned when the key's own messages have passed its end by the lateness. What cannot be usual is held out of learning
+//! at fixed levels, whatever the rules say.
 
-use crate::engine::baseline::negative_binomial;
+use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
+use crate::engine::baseline::profile::{self, Profile, ProfileParts, pack, unpack};
+use crate::engine::baseline::scatter::{Prior, Scatter, Tail};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 /// Length of a bucket.
-pub const BUCKET: Millis = 10 * MINUTE;
-const RING: usize = 16;
+pub const BUCKET: Millis = 2 * MINUTE;
+/// Buckets kept: an hour and its lateness.
+const RING: usize = 36;
 const PER_HOUR: i64 = HOUR / BUCKET;
+const PER_TEN: i64 = 10 * MINUTE / BUCKET;
+/// Closed hours kept.
+const HOURS: usize = 24;
 /// Hours that lie back further than this are not learned one by one: a key silent for so long starts afresh anyway.
 const CATCH_UP_HOURS: i64 = 21 * 24;
-/// The weight that a new day has in the profile once many have been seen.
-const SLOWEST_LEARNING: f32 = 0.1;
-/// Prior of the dispersion (variance of the rate over its squared mean) and its weight in observations.
-const PRIOR_ALPHA: f64 = 0.5;
-const PRIOR_WEIGHT: f64 = 24.0;
-/// How fast old scatter is forgotten, per observation.
-const SCATTER_DECAY: f64 = 0.998;
-/// The fixed level beyond which a count is held out of learning, whatever the rules say.
-const HOLD_OUT_ODDS: f64 = 1e-6;
+/// What is believed of scatter before a key has shown its own.
+const PRIOR_TEN: Prior = Prior { alpha: 0.5, weight: 24.0 };
+const PRIOR_HOUR: Prior = Prior { alpha: 0.3, weight: 24.0 };
+const PRIOR_LOW: Prior = Prior { alpha: 0.25, weight: 24.0 };
+const PRIOR_DAY: Prior = Prior { alpha: 0.1, weight: 4.0 };
+/// The fixed odds beyond which a count is held out of learning.
+const HOLD_OUT_ODDS: f64 = 1e-4;
+/// The same for hours with far fewer calls: -ln of the odds.
+const HOLD_OUT_LOW: f64 = 11.5;
+/// After so many such hours in a row it is how the key is now.
+const HELD_HOURS_MAX: u8 = 72;
+/// Half of what is known of the present level is forgotten in two days.
+const LEVEL_DECAY: f32 = 0.985_7;
+/// Calls that stand for the usual level.
+const LEVEL_PRIOR: f32 = 30.0;
+/// One hour moves the level no more than this many times its expected calls.
+const LEVEL_STEP: f64 = 2.0;
+/// How many standard deviations of an hour teach scatter: an episode that is not usual must not make itself usual.
+const SCATTER_CLIP: f64 = 2.5;
+/// The same for ten minutes: bursts are how some keys work.
+const TEN_CLIP: f64 = 4.0;
+/// Ten minutes with fewer expected calls tell nothing of scatter within the hour.
+const TEN_FROM: f64 = 0.3;
+/// Hours with fewer calls do not tell whether they came in a burst.
+const BURST_FROM: f64 = 8.0;
+const BURST_WEIGHT: f32 = 0.1;
+/// An hour's calls come in a burst where so much of them falls into ten minutes.
+const BURSTY: f32 = 0.55;
+/// Hours with fewer expected calls tell nothing of the tail: one call more is a step too large.
+const TAIL_FROM: f64 = 2.0;
+/// The surprise of one hour that teaches the tail at most.
+const TAIL_CLIP: f64 = 5.0;
+/// The largest hour is forgotten by a half in six weeks.
+const PEAK_DECAY: f32 = 0.999_3;
 
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
-    /// The ten-minute counts, by bucket number modulo their number.
-    ring: [u32; RING],
+    /// Counts of two minutes, in units of `1 << shift`, by bucket number modulo their number.
+    ring: [u16; RING],
+    shift: u8,
+    /// Calls that are less than a unit.
+    rest: u32,
+    /// Hours in a row that were held out of learning.
+    held: u8,
+    /// Closed hours' counts as the upper half of an `f32`, by hour number modulo their number.
+    hours: [u16; HOURS],
     /// Bucket number of the newest count, -1 before the first.
     newest: i64,
     /// Hours before this number are learned, -1 before the first.
     learned_to: i64,
-    /// Expected calls in each hour of the day (UTC).
-    profile: [f32; 24],
-    /// Days that each hour of the profile has been learned from, up to 255.
-    days: [u8; 24],
-    /// Scatter of the hours and of the ten minutes: sums of (x-mu)²-mu and of mu².
-    scatter_hour: Scatter,
-    scatter_ten: Scatter,
-    /// Limits for the newest bucket, where they were asked for. Nothing they depend on changes while it is the newest.
-    limits: Option<Box<Limits>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Limits {
-    bucket: i64,
-    odds: f64,
-    ten: u64,
-    hour: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Scatter {
-    excess: f64,
-    square: f64,
-}
-
-impl Scatter {
-    fn learn(&mut self, x: f64, mu: f64) {
-        self.excess = self.excess * SCATTER_DECAY + (x - mu) * (x - mu) - mu;
-        self.square = self.square * SCATTER_DECAY + mu * mu;
-    }
-
-    /// Method of moments, shrunk towards the prior.
-    fn alpha(self, typical: f64) -> f64 {
-        let weight = PRIOR_WEIGHT * (typical * typical).max(0.25);
-        ((self.excess + PRIOR_ALPHA * weight) / (self.square + weight)).clamp(0.01, 10.0)
-    }
+    /// How far the key's clock is ahead of UTC.
+    offset: Millis,
+    profile: Profile,
+    ten: Scatter,
+    hour: Scatter,
+    low: Scatter,
+    day: Scatter,
+    tail: Tail,
+    /// Calls and expected calls of the last day or so.
+    level: [f32; 2],
+    /// The largest hour.
+    peak: f32,
+    /// The share of calls that came in rows which stand for many.
+    rows: f32,
+    /// The usual share of the busiest ten minutes in an hour's calls.
+    bursts: f32,
+    /// Expected calls of the last 5 and the last 23 closed hours.
+    before: [f32; 2],
 }
 
 /// How a window's count compares with what is usual.
@@ -82,17 +104,50 @@ pub struct Window {
     pub expected: f64,
 }
 
+/// Far more or far fewer calls than usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Excess {
+    /// The window that tells it best.
+    pub window: Window,
+    /// How surprising it is for this key: -ln of the odds.
+    pub surprise: f64,
+    /// The largest count that would still be usual.
+    pub usual_up_to: u64,
+    /// When it began.
+    pub since: Millis,
+}
+
+/// What a detector asks of the counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Surprise that it takes: -ln of the odds in one window.
+    pub surprise: f64,
+    /// Calls above the expected ones that it takes at least.
+    pub min_extra: f64,
+}
+
 impl Default for Rates {
     fn default() -> Self {
         Rates {
             ring: [0; RING],
+            shift: 0,
+            rest: 0,
+            held: 0,
+            hours: [0; HOURS],
             newest: -1,
             learned_to: -1,
-            profile: [0.0; 24],
-            days: [0; 24],
-            scatter_hour: Scatter::default(),
-            scatter_ten: Scatter::default(),
-            limits: None,
+            offset: 0,
+            profile: Profile::default(),
+            ten: Scatter::default(),
+            hour: Scatter::default(),
+            low: Scatter::default(),
+            day: Scatter::default(),
+            tail: Tail::default(),
+            level: [0.0; 2],
+            peak: 0.0,
+            rows: 0.0,
+            bursts: 0.0,
+            before: [0.0; 2],
         }
     }
 }
@@ -100,187 +155,312 @@ impl Default for Rates {
 /// The plain numbers of [`Rates`], for the stored form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RatesParts {
-    /// Ten-minute counts.
-    pub ring: [u32; RING],
+    /// Counts of two minutes, the unit's logarithm, and what is less than a unit.
+    pub ring: ([u16; RING], u8, u32),
+    /// Hours in a row that were held out.
+    pub held: u8,
+    /// Closed hours.
+    pub hours: [u16; HOURS],
     /// Newest bucket.
     pub newest: i64,
     /// First hour not yet learned.
     pub learned_to: i64,
-    /// Expected calls by hour of day.
-    pub profile: [f32; 24],
-    /// Days behind each hour.
-    pub days: [u8; 24],
-    /// Scatter of hours and ten minutes: excess, square, excess, square.
-    pub scatter: [f64; 4],
+    /// The clock's offset.
+    pub offset: Millis,
+    /// Expected calls.
+    pub profile: ProfileParts,
+    /// Scatter of ten minutes, of hours, of hours with less, of days: excess, square of each; then the tail's.
+    pub scatter: [f32; 10],
+    /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts.
+    pub more: [f32; 7],
 }
 
 impl Rates {
     /// Takes the numbers apart.
     pub fn to_parts(&self) -> RatesParts {
+        let of = |s: &Scatter| [s.excess, s.square];
+        let [a, b, c, d] = [of(&self.ten), of(&self.hour), of(&self.low), of(&self.day)];
         RatesParts {
-            ring: self.ring,
+            ring: (self.ring, self.shift, self.rest),
+            held: self.held,
+            hours: self.hours,
             newest: self.newest,
             learned_to: self.learned_to,
-            profile: self.profile,
-            days: self.days,
-            scatter: [
-                self.scatter_hour.excess,
-                self.scatter_hour.square,
-                self.scatter_ten.excess,
-                self.scatter_ten.square,
-            ],
+            offset: self.offset,
+            profile: self.profile.to_parts(),
+            scatter: [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1], self.tail.excess, self.tail.n],
+            more: [self.level[0], self.level[1], self.peak, self.rows, self.before[0], self.before[1], self.bursts],
         }
     }
 
     /// Puts them together again.
-    pub fn from_parts(parts: RatesParts) -> Self {
-        let [a, b, c, d] = parts.scatter;
+    pub fn from_parts(parts: &RatesParts) -> Self {
+        let s = &parts.scatter;
+        let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
+        let [calls, expected, peak, rows, five, day, bursts] = parts.more;
         Rates {
-            ring: parts.ring,
+            ring: parts.ring.0,
+            shift: parts.ring.1,
+            rest: parts.ring.2,
+            held: parts.held,
+            hours: parts.hours,
             newest: parts.newest,
             learned_to: parts.learned_to,
-            profile: parts.profile,
-            days: parts.days,
-            scatter_hour: Scatter { excess: a, square: b },
-            scatter_ten: Scatter { excess: c, square: d },
-            limits: None,
+            offset: parts.offset,
+            profile: Profile::from_parts(&parts.profile),
+            ten: of(0),
+            hour: of(2),
+            low: of(4),
+            day: of(6),
+            tail: Tail { excess: s[8], n: s[9] },
+            level: [calls, expected],
+            peak,
+            rows,
+            bursts,
+            before: [five, day],
         }
     }
 
     /// Reads from each part of the memory that counting and judging will read.
     pub(in crate::engine) fn touch(&self) -> u64 {
-        let profile = u64::from((self.profile[0] + self.profile[12] + self.profile[23]).to_bits());
-        let ring = self.ring[0] ^ self.ring[RING / 2] ^ self.ring[RING - 1];
-        profile ^ u64::from(ring) ^ u64::from(self.days[0] ^ self.days[23]) ^ self.newest as u64
+        let ring = self.ring[0] ^ self.ring[RING / 2] ^ self.ring[RING - 1] ^ self.hours[0] ^ self.hours[HOURS - 1];
+        u64::from(ring) ^ self.newest as u64 ^ u64::from(self.peak.to_bits()) ^ u64::from(self.profile.days_learned())
     }
 
-    /// Counts accepted calls at `at`. What is older than the ring is not counted.
-    pub fn add(&mut self, at: Millis, calls: u32, lateness: Millis) {
+    /// Nothing has been counted yet.
+    pub fn is_empty(&self) -> bool {
+        self.newest < 0
+    }
+
+    /// Counts accepted calls at `at`. What is older than the ring is not counted. `unseen` is the last stretch of which
+    /// nothing is known: it is not learned. `clock` says how far the key's clock is ahead of UTC at a time.
+    pub fn add(
+        &mut self,
+        at: Millis,
+        calls: u32,
+        lateness: Millis,
+        unseen: Option<(Millis, Millis)>,
+        clock: impl Fn(Millis) -> Millis,
+    ) {
         let bucket = at.div_euclid(BUCKET);
         if self.newest < 0 {
             self.newest = bucket;
-            self.learned_to = bucket.div_euclid(PER_HOUR);
+            // The first hour is seen in part only.
+            self.learned_to = bucket.div_euclid(PER_HOUR) + 1;
+            self.offset = clock(at);
         }
         if bucket > self.newest {
-            self.learn_to(at, lateness);
+            self.learn_to(at, lateness, unseen, clock);
             for gone in (self.newest + 1)..=bucket.min(self.newest + RING as i64) {
                 self.ring[slot(gone)] = 0;
-            }
-            if bucket - self.newest > RING as i64 {
-                self.ring = [0; RING];
             }
             self.newest = bucket;
         } else if self.newest - bucket >= RING as i64 {
             return;
         }
+        let is_row = if calls >= 8 { 1.0 } else { 0.0 };
+        self.rows += 0.02 * (is_row - self.rows);
+        let calls = u64::from(calls) + u64::from(self.rest);
+        while (self.count_of(bucket) + calls) >> self.shift > u64::from(u16::MAX) {
+            self.shift += 1;
+            self.ring.iter_mut().for_each(|n| *n >>= 1);
+        }
+        // What is less than the unit waits for the next.
         let count = &mut self.ring[slot(bucket)];
-        *count = count.saturating_add(calls);
+        *count += (calls >> self.shift) as u16;
+        self.rest = (calls & ((1 << self.shift) - 1)) as u32;
+    }
+
+    /// Whether a call at `at` begins an hour that others before it did not.
+    pub fn begins_hour(&self, at: Millis) -> bool {
+        self.newest.div_euclid(PER_HOUR) < at.div_euclid(HOUR)
     }
 
     /// Learns every whole hour that ended at least `lateness` before `at`.
-    fn learn_to(&mut self, at: Millis, lateness: Millis) {
+    fn learn_to(
+        &mut self,
+        at: Millis,
+        lateness: Millis,
+        unseen: Option<(Millis, Millis)>,
+        clock: impl Fn(Millis) -> Millis,
+    ) {
         let closed_to = (at - lateness).div_euclid(HOUR);
+        if closed_to <= self.learned_to {
+            return;
+        }
         if closed_to - self.learned_to > CATCH_UP_HOURS {
             self.learned_to = closed_to - CATCH_UP_HOURS;
         }
         while self.learned_to < closed_to {
             let hour = self.learned_to;
-            self.learn_hour(hour);
+            let is_unseen = unseen.is_some_and(|(from, to)| from < (hour + 1) * HOUR && hour * HOUR < to);
+            self.learn_hour(hour, is_unseen);
             self.learned_to += 1;
+            self.offset = clock((hour + 1) * HOUR);
         }
+        let to = self.learned_to;
+        let high = |hour: i64| self.profile.expected_high(profile::hour_of(hour * HOUR, self.offset));
+        self.before = [5, 23].map(|n| (to - n..to).map(high).sum::<f64>() as f32);
     }
 
-    fn learn_hour(&mut self, hour: i64) {
-        let of_day = hour.rem_euclid(24) as usize;
-        let mu = f64::from(self.profile[of_day]);
-        let known = self.days[of_day] > 0;
-        let buckets = hour * PER_HOUR..(hour + 1) * PER_HOUR;
-        let mut total: f64 = buckets.clone().map(|bucket| self.count_of(bucket) as f64).sum();
-        // No limit is so low that it would hold an ordinary hour out: only the others are worth the sum of its terms.
-        let ceiling = if known && total > ordinary(mu, self.alpha_hour()) {
-            negative_binomial::limit(mu, self.alpha_hour(), HOLD_OUT_ODDS) as f64
-        } else {
-            f64::MAX
-        };
-        for bucket in buckets {
-            let x = self.count_of(bucket) as f64;
-            if known {
-                self.scatter_ten.learn(x.min(ceiling), mu / PER_HOUR as f64);
+    fn learn_hour(&mut self, hour: i64, is_unseen: bool) {
+        let total = self.ring_hour(hour) as f64;
+        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
+        self.hours[hour.rem_euclid(HOURS as i64) as usize] = pack(total as f32);
+        if is_unseen {
+            return;
+        }
+        let mu = self.profile.expected(on_its_clock);
+        let is_known = self.profile.days_learned() > 0;
+        let mut learned = total;
+        if is_known {
+            let alpha = self.alpha_hour();
+            if total > ordinary(mu, alpha) {
+                learned = total.min(negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64);
+            }
+            let deviation = (mu + alpha * mu * mu).sqrt();
+            let ceiling = (mu + SCATTER_CLIP * deviation).max(1.0);
+            let mut busiest = 0.0_f64;
+            for ten in 0..6 {
+                let from = hour * PER_HOUR + ten * PER_TEN;
+                let x = (from..from + PER_TEN).map(|bucket| self.count_of(bucket)).sum::<u64>() as f64;
+                let usual = mu / 6.0;
+                busiest = busiest.max(x);
+                if TEN_FROM <= usual {
+                    let clip = usual + TEN_CLIP * (usual + self.alpha_ten() * usual * usual).sqrt();
+                    self.ten.learn(x.min(clip.max(2.0)), usual);
+                }
+            }
+            if BURST_FROM <= total {
+                let share = (busiest / total) as f32;
+                self.bursts += BURST_WEIGHT * (share - self.bursts);
+            }
+            if total < mu
+                && surprise_low(total as u64, mu, self.alpha_low()) > HOLD_OUT_LOW
+                && self.held < HELD_HOURS_MAX
+            {
+                self.held += 1;
+                return;
+            }
+            self.held = 0;
+            if TAIL_FROM <= mu {
+                self.tail.learn(surprise_high(learned as u64, mu, alpha).min(TAIL_CLIP));
+            }
+            self.hour.learn(learned.min(ceiling), mu);
+            if learned < mu {
+                self.low.learn(learned, mu);
+            }
+            self.level[0] = self.level[0] * LEVEL_DECAY + learned.min(LEVEL_STEP * mu + 1.0) as f32;
+            self.level[1] = self.level[1] * LEVEL_DECAY + mu as f32;
+            if on_its_clock.rem_euclid(24) == 23 && self.profile.days_learned() > 1 {
+                let day = hour - 22..=hour;
+                let x: f64 = day.clone().map(|hour| self.hour_total(hour)).sum::<f64>();
+                let mu: f64 = day.map(|hour| self.expected_in(hour)).sum();
+                let alpha = self.alpha_day();
+                self.day.learn(x.min(mu + SCATTER_CLIP * (mu + alpha * mu * mu).sqrt()), mu);
             }
         }
-        total = total.min(ceiling);
-        if known {
-            self.scatter_hour.learn(total, mu);
-        }
-        let weight = (1.0 / (f32::from(self.days[of_day]) + 1.0)).max(SLOWEST_LEARNING);
-        self.profile[of_day] += weight * (total as f32 - self.profile[of_day]);
-        self.days[of_day] = self.days[of_day].saturating_add(1);
+        self.profile.learn(on_its_clock, total, learned);
+        self.peak = (self.peak * PEAK_DECAY).max(total as f32);
     }
 
     fn count_of(&self, bucket: i64) -> u64 {
         let age = self.newest - bucket;
-        if (0..RING as i64).contains(&age) { u64::from(self.ring[slot(bucket)]) } else { 0 }
+        if (0..RING as i64).contains(&age) { u64::from(self.ring[slot(bucket)]) << self.shift } else { 0 }
     }
 
-    fn mean_hour(&self) -> f64 {
-        self.profile.iter().map(|x| f64::from(*x)).sum::<f64>() / 24.0
+    fn ring_hour(&self, hour: i64) -> u64 {
+        (hour * PER_HOUR..(hour + 1) * PER_HOUR).map(|bucket| self.count_of(bucket)).sum()
+    }
+
+    /// Calls of an hour, whether it is closed or not.
+    fn hour_total(&self, hour: i64) -> f64 {
+        let age = self.learned_to - 1 - hour;
+        match age {
+            0.. if age < HOURS as i64 => f64::from(unpack(self.hours[hour.rem_euclid(HOURS as i64) as usize])),
+            0.. => 0.0,
+            _ => self.ring_hour(hour) as f64,
+        }
+    }
+
+    /// Calls expected in an hour since 1970 (UTC).
+    fn expected_in(&self, hour: i64) -> f64 {
+        self.profile.expected(profile::hour_of(hour * HOUR, self.offset))
+    }
+
+    /// The same with a little of both neighbours: work does not start at the full hour.
+    fn smooth(&self, hour: i64) -> f64 {
+        let near = |offset: i64| self.profile.expected_high(profile::hour_of((hour + offset) * HOUR, self.offset));
+        near(0).max(0.5 * near(-1).max(near(1)))
     }
 
     fn alpha_hour(&self) -> f64 {
-        self.scatter_hour.alpha(self.mean_hour())
+        self.hour.alpha(PRIOR_HOUR, self.profile.mean_hour())
+    }
+
+    /// For fewer calls than usual: what is below the mean is bounded, so it may not look calmer than the whole.
+    fn alpha_low(&self) -> f64 {
+        self.low.alpha(PRIOR_LOW, self.profile.mean_hour()).max(self.alpha_hour())
     }
 
     fn alpha_ten(&self) -> f64 {
-        self.scatter_ten.alpha(self.mean_hour() / PER_HOUR as f64)
+        self.ten.alpha(PRIOR_TEN, self.profile.mean_hour() / 6.0)
+    }
+
+    fn alpha_day(&self) -> f64 {
+        self.day.alpha(PRIOR_DAY, self.profile.mean_hour() * HOURS as f64)
+    }
+
+    /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
+    fn level(&self) -> f64 {
+        f64::from((self.level[0] + LEVEL_PRIOR) / (self.level[1] + LEVEL_PRIOR)).clamp(0.67, 1.4)
     }
 
     /// Full days that the profile has been learned from.
     pub fn days_learned(&self) -> u8 {
-        self.days.iter().copied().min().unwrap_or(0)
+        self.profile.days_learned()
     }
 
     /// Calls expected in a usual day.
     pub fn usual_day(&self) -> f64 {
-        self.mean_hour() * (DAY / HOUR) as f64
+        self.profile.mean_hour() * (DAY / HOUR) as f64
     }
 
-    /// The newest ten minutes and their hour. `None` unless `at` lies in the newest bucket.
+    /// The newest ten minutes and their hour. `None` unless `at` lies in the newest ten minutes.
     pub fn windows(&self, at: Millis) -> Option<[Window; 2]> {
-        let bucket = at.div_euclid(BUCKET);
-        if bucket != self.newest {
+        let ten = at.div_euclid(10 * MINUTE);
+        if ten != self.newest.div_euclid(PER_TEN) {
             return None;
         }
-        let hour = bucket.div_euclid(PER_HOUR);
-        // A little of both neighbours: work does not start at the full hour.
-        let of_day = hour.rem_euclid(24) as usize;
-        let near = |offset: usize| f64::from(self.profile[(of_day + offset) % 24]);
-        let mu = near(0).max(0.5 * (near(1) + near(23)) * 0.5).max(1e-3);
-        let in_hour = (hour * PER_HOUR..=bucket).map(|b| self.count_of(b)).sum();
+        let hour = at.div_euclid(HOUR);
+        let mu = self.smooth(hour).max(1e-3);
+        let in_ten = (ten * PER_TEN..=self.newest).map(|b| self.count_of(b)).sum();
+        let in_hour = (hour * PER_HOUR..=self.newest).map(|b| self.count_of(b)).sum();
         Some([
-            Window {
-                starts_at: bucket * BUCKET,
-                length: BUCKET,
-                observed: self.count_of(bucket),
-                expected: mu / PER_HOUR as f64,
-            },
+            Window { starts_at: ten * 10 * MINUTE, length: 10 * MINUTE, observed: in_ten, expected: mu / 6.0 },
             Window { starts_at: hour * HOUR, length: HOUR, observed: in_hour, expected: mu },
         ])
     }
 
-    /// The smallest counts of these windows that are rarer than `odds`. Costs a thousand times what the windows do, so it is
-    /// to be asked only where the counts could matter at all.
-    pub fn limits(&mut self, windows: &[Window; 2], odds: f64) -> [u64; 2] {
-        let [ten, hour] = windows;
-        let bucket = ten.starts_at.div_euclid(BUCKET);
-        match self.limits.as_deref() {
-            Some(known) if known.bucket == bucket && known.odds == odds => [known.ten, known.hour],
-            _ => {
-                let ten = negative_binomial::limit(ten.expected, self.alpha_ten(), odds);
-                let hour = negative_binomial::limit(hour.expected, self.alpha_hour(), odds);
-                self.limits = Some(Box::new(Limits { bucket, odds, ten, hour }));
-                [ten, hour]
-            }
-        }
+    /// Calls of the last `length` up to the bucket of `at`, that one among them; at most an hour.
+    pub fn calls_since(&self, at: Millis, length: Millis) -> u64 {
+        let last = at.div_euclid(BUCKET);
+        (last - length / BUCKET + 1..=last).map(|bucket| self.count_of(bucket)).sum()
+    }
+
+    /// Calls expected in the last `length` (at most an hour) before `at`.
+    fn expected_since(&self, at: Millis, length: Millis) -> f64 {
+        let hour = at.div_euclid(HOUR);
+        let in_this = (at - hour * HOUR).min(length) as f64 / HOUR as f64;
+        let in_last = length as f64 / HOUR as f64 - in_this;
+        let last = if in_last > 0.0 { self.smooth(hour - 1) * in_last } else { 0.0 };
+        (self.smooth(hour) * in_this + last).max(length as f64 / HOUR as f64 * 1e-3)
+    }
+
+    /// Whether the key works in bursts: a job, or a machine that builds.
+    fn is_bursty(&self) -> bool {
+        let peak = f64::from(self.peak);
+        self.bursts >= BURSTY || self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * self.usual_day() <= peak)
     }
 }
 
@@ -293,62 +473,7 @@ fn slot(bucket: i64) -> usize {
     bucket.rem_euclid(RING as i64) as usize
 }
 
+mod judge;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::SECOND;
-
-    const LATENESS: Millis = 5 * MINUTE;
-
-    #[test]
-    fn a_steady_key_has_a_tight_limit_and_a_silent_night() {
-        let mut rates = Rates::default();
-        let start = 20_000 * DAY;
-        for minute in 0..14 * 24 * 60 {
-            let at = start + minute * MINUTE;
-            let hour = at.div_euclid(HOUR).rem_euclid(24);
-            if (8..20).contains(&hour) {
-                rates.add(at, 2, LATENESS);
-            }
-        }
-        let noon = start + 14 * DAY + 12 * HOUR + 9 * MINUTE;
-        rates.add(noon, 1, LATENESS);
-        let windows = rates.windows(noon).unwrap();
-        let ([ten, hour], [limit, _]) = (windows, rates.limits(&windows, 1e-6));
-        assert!((ten.expected - 20.0).abs() < 1.0, "{ten:?}");
-        assert!((hour.expected - 120.0).abs() < 5.0, "{hour:?}");
-        assert!(limit > 25 && limit < 120, "{ten:?} {limit}");
-        let night = start + 15 * DAY + 3 * HOUR;
-        rates.add(night, 1, LATENESS);
-        let windows = rates.windows(night).unwrap();
-        let ([ten, _], [limit, _]) = (windows, rates.limits(&windows, 1e-6));
-        assert!(ten.expected < 1.0 && limit < 20, "{ten:?} {limit}");
-    }
-
-    #[test]
-    fn no_ordinary_hour_is_held_out() {
-        for alpha in [0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0] {
-            for step in 0..120 {
-                let mu = 1e-3 * 1.2_f64.powi(step);
-                let limit = negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64;
-                assert!(limit >= ordinary(mu, alpha), "mu {mu}, alpha {alpha}: {limit} < {}", ordinary(mu, alpha));
-            }
-        }
-    }
-
-    #[test]
-    fn order_within_the_lateness_does_not_matter() {
-        let start = 20_000 * DAY;
-        let times: Vec<Millis> = (0..4000).map(|i| start + i * 97 * SECOND).collect();
-        let mut shuffled = times.clone();
-        for pair in shuffled.chunks_mut(2) {
-            pair.reverse();
-        }
-        let (mut a, mut b) = (Rates::default(), Rates::default());
-        times.iter().for_each(|t| a.add(*t, 1, LATENESS));
-        shuffled.iter().for_each(|t| b.add(*t, 1, LATENESS));
-        b.add(*times.last().unwrap() + DAY, 1, LATENESS);
-        a.add(*times.last().unwrap() + DAY, 1, LATENESS);
-        assert_eq!(a.profile, b.profile);
-    }
-}
+mod tests;

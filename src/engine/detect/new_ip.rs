@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::networks::Network;
+use crate::engine::baseline::values::Newness;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::{Known, Novelty, SIDE_BY_SIDE, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
@@ -12,7 +14,9 @@ use crate::time::{DAY, HOUR, Millis, rfc3339};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
-          used. Quiet while the key is being learned, and for keys that often show new networks.",
+          used. Where the key's usual program calls, it may be a move: then it waits until the usual networks have gone \
+          on beside the new one for ten minutes, and another network of the usual provider is no news. Quiet while the \
+          key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -67,50 +71,60 @@ impl NewIp {
 
 impl Detector for NewIp {
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
-        let Some(network) = sight.network else { return Verdict::Nothing };
-        let (key, ts) = (sight.key, sight.event.ts);
-        if !sight.accepted() || sight.merchant.networks.trusts(network) {
+        let (Some(network), Some(novelty)) = (sight.network, &sight.novelty) else { return Verdict::Nothing };
+        if !novelty.network.is_novel() || novelty.is_roaming {
             return Verdict::Nothing;
         }
-        if let Some(seen) = key.networks.get(network) {
-            // Further calls are counted in the open case, if there is one; they do not make it last.
-            return if seen.suspect { self.sign(sight, network, seen.first_at, false) } else { Verdict::Nothing };
-        }
-        let Some(first_seen) = key.first_seen else { return Verdict::Nothing };
-        let learned =
-            ts - first_seen >= self.learning && key.accepted >= self.min_calls && !key.networks.entries().is_empty();
-        let settled = key.networks.new_since((ts - 7 * DAY).max(first_seen + self.learning)) <= self.max_new_per_week
-            && key.networks.novelty() <= self.max_novelty;
-        if !learned || !settled {
-            return Verdict::Nothing;
-        }
-        self.sign(sight, network, ts, true)
+        let first_at = novelty.network.first_at(sight.event.ts);
+        self.sign(sight, network, novelty, first_at, self.opens(sight, novelty, first_at))
     }
 }
 
 impl NewIp {
-    fn sign(&self, sight: &Sight<'_>, network: Network, first_at: Millis, opens: bool) -> Verdict {
+    /// Whether it is remarkable by itself.
+    fn opens(&self, sight: &Sight<'_>, novelty: &Novelty, first_at: Millis) -> bool {
+        let (key, ts) = (sight.key, sight.event.ts);
+        let Some(since) = key.baseline_since() else { return false };
+        let learned = first_at - since >= self.learning && key.baseline_calls() >= self.min_calls;
+        let settled = key.networks.new_since((ts - 7 * DAY).max(since + self.learning)) <= self.max_new_per_week
+            && key.networks.novelty() <= self.max_novelty;
+        if !learned || !settled {
+            return false;
+        }
+        if !novelty.is_usual_program() || novelty.has_other_signs() {
+            return matches!(novelty.network, Newness::New) || novelty.has_other_signs();
+        }
+        // The usual program somewhere else: a move, unless the usual networks go on.
+        novelty.provider != Known::Yes
+            && (key.networks.home_was_used_since(first_at + SIDE_BY_SIDE)
+                || is_beside(key, first_at, ts, novelty.network.calls(sight.event.count)))
+    }
+
+    fn sign(&self, sight: &Sight<'_>, network: Network, novelty: &Novelty, first_at: Millis, opens: bool) -> Verdict {
         let key = sight.key;
         if !opens {
             // Only counted: nothing of the first sign's words changes.
             return Verdict::Sign(Box::new(Sign {
-                opens,
                 part: part(network),
-                starts_at: first_at,
-                last_at: first_at,
-                quiet: Some(self.quiet),
-                severity: Weight::AsTheRule,
-                score: 0.0,
-                summary: String::new(),
-                reason: String::new(),
                 source: sight.source(),
-                evidence: Vec::new(),
+                ..Sign::further(first_at, self.quiet)
             }));
         }
         let mut known: Vec<_> = key.networks.entries().iter().filter(|s| !s.suspect).collect();
         known.sort_by_key(|s| (std::cmp::Reverse(s.calls), s.network));
+        let n_known = known.len() as u64;
         let known: Vec<_> =
             known.iter().take(3).map(|s| json!({"network": s.network.to_string(), "calls": s.calls})).collect();
+        let elsewhere = match (novelty.provider, novelty.country) {
+            (_, Known::No) => " Its country is new to the key, too.",
+            (Known::No, _) => " Its provider is new to the key, too.",
+            (Known::Yes, _) => " Its provider is one that the key uses.",
+            _ => "",
+        };
+        let score: f64 = 0.7
+            + if novelty.country == Known::No { 0.1 } else { 0.0 }
+            + if novelty.has_other_signs() { 0.1 } else { 0.0 }
+            - if novelty.provider == Known::Yes { 0.15 } else { 0.0 };
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: part(network),
@@ -118,19 +132,19 @@ impl NewIp {
             last_at: first_at,
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
-            score: 0.8,
+            score,
             summary: format!("The key was used from a network not seen before: {network}."),
             reason: format!(
-                "First accepted call from {network}. Until then {} from {}.",
-                count(key.accepted, "call came", "calls came"),
-                count(key.networks.entries().len() as u64, "network", "networks")
+                "First accepted call from {network}. Until then {} from {}.{elsewhere}",
+                count(key.baseline_calls(), "call came", "calls came"),
+                count(n_known, "network", "networks")
             ),
             source: sight.source(),
             evidence: vec![
                 ("known", known.into()),
-                ("known_networks", key.networks.entries().len().into()),
-                ("known_calls", key.accepted.into()),
-                ("watched_since", key.first_seen.map(rfc3339).into()),
+                ("known_networks", n_known.into()),
+                ("known_calls", key.baseline_calls().into()),
+                ("watched_since", key.baseline_since().map(rfc3339).into()),
                 ("novelty", key.networks.novelty().into()),
             ],
         }))
@@ -141,6 +155,7 @@ fn count(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-fn part(network: Network) -> String {
+/// The part of the key that a network's case is about.
+pub(super) fn part(network: Network) -> String {
     format!("network {network}")
 }

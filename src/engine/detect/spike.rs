@@ -1,38 +1,41 @@
-//! `spike`: far more accepted calls than the key makes at this hour. The plain form: ten minutes and one hour.
+//! `spike`: far more accepted calls than the key makes at this hour, in windows from four minutes to a day.
 
 use serde_json::json;
 
 use crate::alert::Kind;
-use crate::engine::baseline::rates::Window;
+use crate::engine::baseline::rates::Ask;
+use crate::engine::detect::volume::{odds_in_words, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
-use crate::engine::subject::KeyFeatures;
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
 
-/// Windows that end in a day: 144 of ten minutes and 24 of an hour share the budget.
-const TESTS_A_DAY: f64 = 144.0 + 24.0;
+/// Windows of a day that are told apart: of 4, 10, 30 and 60 minutes, of 6 and 24 hours. They overlap, so all of them
+/// count as the hours do.
+const TESTS_A_DAY: f64 = 12.0;
 
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Spike,
-    doc: "Accepted calls in ten minutes or an hour beyond what the key's own hour-of-day profile and scatter make likely \
-          (negative binomial). Fires as soon as the count passes the limit, before the window ends.",
+    doc: "Accepted calls in the last 4, 10, 30 or 60 minutes, 6 hours or day beyond what the key's own hours of the week and \
+          its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
+          the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
+          again when a gateway is slow; a key that works in bursts must make a larger one than ever.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
             name: "budget",
-            ty: ParamType::Number { min: 1e-6, max: 1000.0, default: 0.3 },
+            ty: ParamType::Number { min: 1e-6, max: 1000.0, default: 0.4 },
             doc: "False alerts accepted in 1,000 key-days.",
         },
         ParamSpec {
             name: "min_extra",
-            ty: ParamType::Count { min: 1, max: 1_000_000_000, default: 30 },
+            ty: ParamType::Count { min: 1, max: 1_000_000_000, default: 20 },
             doc: "Calls above the expected ones that it takes at least.",
         },
         ParamSpec {
             name: "learning_days",
-            ty: ParamType::Count { min: 2, max: 60, default: 7 },
-            doc: "Days that the profile must have been learned from.",
+            ty: ParamType::Count { min: 1, max: 60, default: 5 },
+            doc: "Days that the usual calls must have been learned from.",
         },
         ParamSpec {
             name: "quiet",
@@ -45,8 +48,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
 
 #[derive(Debug)]
 struct Spike {
-    odds: f64,
-    min_extra: f64,
+    ask: Ask,
     learning_days: u8,
     quiet: Millis,
 }
@@ -54,17 +56,10 @@ struct Spike {
 impl Spike {
     fn new(p: &Params) -> Self {
         Spike {
-            odds: (p.number("budget") / 1000.0 / TESTS_A_DAY).min(0.5),
-            min_extra: p.count("min_extra") as f64,
+            ask: Ask { surprise: surprise_of(p.number("budget"), TESTS_A_DAY), min_extra: p.count("min_extra") as f64 },
             learning_days: p.count("learning_days") as u8,
             quiet: p.duration("quiet"),
         }
-    }
-}
-
-impl Spike {
-    fn is_much(&self, window: &Window) -> bool {
-        window.observed as f64 - window.expected >= self.min_extra
     }
 }
 
@@ -73,40 +68,38 @@ impl Detector for Spike {
         true
     }
 
-    fn limit_odds(&self, windows: &[Window; 2], key: &KeyFeatures) -> Option<f64> {
-        let could_be = windows.iter().any(|window| self.is_much(window));
-        (could_be && key.rates.days_learned() >= self.learning_days).then_some(self.odds)
-    }
-
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
-        let Some(windows) = &sight.windows else { return Verdict::Nothing };
-        let over = |(window, limit): &&(Window, u64)| window.observed >= *limit && self.is_much(window);
-        let Some((window, limit)) = windows.iter().find(over) else { return Verdict::Nothing };
+        if !sight.accepted() || sight.key.rates.days_learned() < self.learning_days {
+            return Verdict::Nothing;
+        }
+        let Some(excess) = sight.key.rates.too_many(sight.event.ts, &self.ask) else { return Verdict::Nothing };
+        let window = excess.window;
         let length = duration_text(window.length);
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
-            starts_at: window.starts_at,
-            last_at: window.starts_at + window.length,
+            starts_at: excess.since,
+            last_at: sight.event.ts,
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
-            score: 0.7,
+            score: (0.5 + excess.surprise / 200.0).min(0.8),
             summary: format!(
                 "{} calls in {length}; about {:.0} are usual at this hour.",
                 window.observed, window.expected
             ),
             reason: format!(
-                "{} calls since the {length} began; up to {} are usual for this key at this hour.",
+                "{} calls in {length}; up to {} are usual for this key at this hour. {}",
                 window.observed,
-                limit - 1
+                excess.usual_up_to,
+                odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,
             evidence: vec![
                 ("observed", window.observed.into()),
                 ("expected", json!((window.expected * 10.0).round() / 10.0)),
-                ("usual_up_to", (limit - 1).into()),
+                ("usual_up_to", excess.usual_up_to.into()),
                 ("window", length.into()),
-                ("odds", json!(self.odds)),
+                ("odds", odds_in_words(excess.surprise, TESTS_A_DAY).into()),
                 ("learned_days", sight.key.rates.days_learned().into()),
             ],
         }))

@@ -3,6 +3,7 @@
 use crate::alert::Kind;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType};
+use crate::event::facts::KeyFacts;
 use crate::time::{DAY, Millis, duration_text, rfc3339};
 
 /// How rules and the reference see it.
@@ -34,13 +35,6 @@ impl StaleKey {
         // It may have been used while messages were missing.
         seen.map(|at| still.watch.resumed_at.map_or(at, |resumed| at.max(resumed)))
     }
-
-    /// When the key ends for other reasons than use.
-    fn ended_at(&self, still: &Still<'_>) -> Option<Millis> {
-        let facts = still.facts?;
-        let rotated = facts.replaced_at.map(|at| facts.grace_until.map_or(at, |until| until.max(at)));
-        [facts.revoked_at, rotated].into_iter().flatten().min()
-    }
 }
 
 impl Detector for StaleKey {
@@ -50,7 +44,7 @@ impl Detector for StaleKey {
     }
 
     fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
-        let ended_at = self.ended_at(still);
+        let ended_at = still.facts.and_then(KeyFacts::ended_at);
         if open {
             return ended_at;
         }
@@ -90,7 +84,6 @@ mod tests {
     use super::*;
     use crate::engine::detect::Watch;
     use crate::engine::subject::KeyFeatures;
-    use crate::event::facts::KeyFacts;
 
     const D: Millis = DAY;
 
@@ -109,8 +102,8 @@ mod tests {
         ] {
             let key = KeyFeatures { last_accepted, ..KeyFeatures::new("k") };
             let facts = KeyFacts { created_at, revoked_at, ..KeyFacts::default() };
-            let watch = Watch { since: Some(5 * D), resumed_at, in_gap: false };
-            let still = Still { facts: Some(&facts), key: &key, watch };
+            let watch = Watch { since: Some(5 * D), resumed_at, ..Watch::default() };
+            let still = Still { watch, ..Still::of(&facts, &key) };
             let due = StaleKey { unused_for: 10 * D }.due(&still, false);
             assert_eq!(
                 due, want,

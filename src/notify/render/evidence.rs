@@ -45,6 +45,24 @@ impl<'a> Evidence<'a> {
         (!text.is_empty()).then_some(text)
     }
 
+    /// Whether something is so.
+    pub fn flag(self, name: &str) -> bool {
+        self.field(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A list of strangers' texts in one line.
+    pub fn texts(self, name: &str) -> Option<String> {
+        let texts: Vec<String> = self
+            .field(name)?
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_str)
+            .take(5)
+            .map(|text| foreign(text, 60))
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
     /// `1 hour`, from a duration in text or milliseconds.
     pub fn window(self) -> Option<String> {
         match self.field("window")? {

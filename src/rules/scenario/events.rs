@@ -275,6 +275,7 @@ pub(super) fn read_fact(mut map: MapReader<'_>, times: Times) -> Option<Fact> {
         ("merchant", &mut fact.merchant_id),
         ("replaces", &mut fact.replaces),
         ("reason", &mut fact.reason),
+        ("actor_ip", &mut fact.actor_ip),
         ("name", &mut fact.name),
         ("timezone", &mut fact.timezone),
         ("locale", &mut fact.locale),

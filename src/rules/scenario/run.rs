@@ -187,7 +187,7 @@ impl<'a> Stage<'a> {
     /// Lets time go on: what is due until then happens.
     fn pass(&mut self, to: Millis) {
         let mut out = Output::default();
-        self.shard.advance(to + LIMITS.lateness + 1, to, self.world, &mut out);
+        self.shard.pass(to, to, self.world, &mut out);
         self.take(out);
     }
 

@@ -1,0 +1,261 @@
+//! What counts say: far more calls than usual, calls at hours that are always still, silence where there are always calls.
+
+use super::{Ask, BUCKET, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
+use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low};
+use crate::time::{DAY, day_of_month};
+
+/// One length of window: how many times the usual it takes at least, whatever the odds. Short windows take more: when
+/// a gateway is slow everybody tries again, and no key's own past shows how much.
+struct Length {
+    length: Millis,
+    floor: f64,
+    /// Two-minute buckets that are taken for a burst, and count as usual ones.
+    burst: usize,
+    /// How much less surprise it takes, since a day has fewer such windows.
+    fewer: f64,
+}
+
+const SHORT: [Length; 4] = [
+    Length { length: 4 * MINUTE, floor: 12.0, burst: 0, fewer: 0.0 },
+    Length { length: 10 * MINUTE, floor: 5.0, burst: 0, fewer: 0.0 },
+    Length { length: 30 * MINUTE, floor: 2.5, burst: 3, fewer: 0.0 },
+    Length { length: HOUR, floor: 2.2, burst: 3, fewer: 0.0 },
+];
+const LONG: [Length; 2] = [
+    Length { length: 6 * HOUR, floor: 2.5, burst: 0, fewer: 0.7 },
+    Length { length: DAY, floor: 3.0, burst: 0, fewer: 1.4 },
+];
+/// Days of the month on which jobs of the month run, and how many times the usual they may make before one was seen.
+const MONTH_BEGINS: u32 = 3;
+const MONTH_FLOOR: f64 = 60.0;
+/// Days after which each day of the week was seen, and calls a day below which that is waited for.
+const WEEK_SEEN: u8 = 8;
+const FEW_A_DAY: f64 = 50.0;
+/// A burst of a key that works in bursts must be larger than any before by so much.
+const BURST_FLOOR: f64 = 1.6;
+/// Calls in the last ten minutes, in times the expected, for what has begun to go on.
+const GOES_ON: f64 = 1.5;
+/// An hour is still where no more than this share of an average hour is expected in it and beside it.
+const STILL: f64 = 0.15;
+/// Silence is looked for no further ahead.
+const SILENCE_HOURS_MAX: i64 = 12;
+/// And is no news before.
+const SILENCE_MIN: Millis = 15 * MINUTE;
+
+/// What is expected to be rare comes in clumps: an order is several calls, and so is a person who tries something. With
+/// `1 + CLUMP` calls in each, the variance is that many times the mean, which is this much more dispersion.
+const CLUMP: f64 = 2.0;
+
+fn clumps(expected: f64) -> f64 {
+    CLUMP / expected.max(0.05)
+}
+
+impl Rates {
+    /// Far more calls than usual in a window that ends at `at`, which is a call's time.
+    pub fn too_many(&self, at: Millis, ask: &Ask) -> Option<Excess> {
+        // Nearly every call ends here.
+        let hour_long = self.calls_since(at, HOUR) as f64;
+        if hour_long < ask.min_extra.min(8.0) || at.div_euclid(BUCKET) != self.newest {
+            return None;
+        }
+        let level = self.level().max(1.0);
+        let ten = self.calls_since(at, 10 * MINUTE) as f64;
+        let expected_ten = self.expected_since(at, 10 * MINUTE);
+        // What has passed is told by the windows that it passed in.
+        if ten < (GOES_ON * expected_ten).max(1.0) {
+            return None;
+        }
+        let short = SHORT.iter().find_map(|length| {
+            let expected = self.expected_since(at, length.length) * level;
+            let observed = self.calls_since(at, length.length);
+            self.judge(at, length, observed as f64, expected, ask)
+        });
+        short.or_else(|| {
+            LONG.iter().zip(self.before).find_map(|(length, before)| {
+                let hour = at.div_euclid(HOUR);
+                let n = length.length / HOUR - 1;
+                // The hours before that are learned, and those that are not yet.
+                let unlearned: f64 = (self.learned_to..hour).map(|hour| self.smooth(hour)).sum();
+                // The whole of this hour: what it expects may come at its beginning.
+                let expected = f64::from(before) + unlearned + self.smooth(hour);
+                if hour_long * (n + 1) as f64 <= expected * length.floor {
+                    return None;
+                }
+                let observed: f64 = (hour - n..=hour).map(|hour| self.hour_total(hour)).sum();
+                self.judge(at, length, observed, expected, ask)
+            })
+        })
+    }
+
+    fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
+        if observed < expected * length.floor || observed - expected < ask.min_extra {
+            return None;
+        }
+        let is_short = length.length <= HOUR;
+        // Before each day of the week was seen once, what comes once a week looks like nothing before.
+        if self.days_learned() < WEEK_SEEN && self.usual_day() < FEW_A_DAY {
+            return None;
+        }
+        if self.is_bursty() {
+            let month_begins = self.month_begins(at) && observed < MONTH_FLOOR * expected;
+            let peak = f64::from(self.peak);
+            let largest = if is_short { peak } else { peak.max(self.usual_day()) };
+            if month_begins || observed < BURST_FLOOR * largest + ask.min_extra / 2.0 {
+                return None;
+            }
+        }
+        let trimmed = if length.burst > 0 && self.rows < 0.5 {
+            self.without_burst(at, length, observed, expected)
+        } else {
+            observed
+        };
+        let alpha = self.alpha(length.length) + clumps(expected);
+        let raw = surprise_high(trimmed as u64, expected, alpha);
+        let surprise = if is_short { self.tail.corrected(raw) } else { raw };
+        let needed = ask.surprise - length.fewer;
+        if surprise < needed {
+            return None;
+        }
+        // The same correction, the other way round.
+        let odds = (-needed * raw / surprise.max(1e-9)).exp();
+        let usual_up_to = limit(expected, alpha, odds.max(1e-300)).saturating_sub(1);
+        let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
+        let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
+        Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
+    }
+
+    /// The window's count where its largest buckets are taken for a burst that everybody may have.
+    fn without_burst(&self, at: Millis, length: &Length, observed: f64, expected: f64) -> f64 {
+        let last = at.div_euclid(BUCKET);
+        let usual = expected * BUCKET as f64 / length.length as f64;
+        let mut largest = [0.0_f64; 3];
+        for bucket in last - length.length / BUCKET + 1..=last {
+            let x = self.count_of(bucket) as f64;
+            if largest[0] < x {
+                largest[0] = x;
+                largest.sort_by(f64::total_cmp);
+            }
+        }
+        observed - largest.iter().take(length.burst).map(|x| (x - usual).max(0.0)).sum::<f64>()
+    }
+
+    /// When the calls rose: the first two minutes of the window with twice the usual and more.
+    fn began(&self, from: Millis, at: Millis, expected: f64, length: Millis) -> Millis {
+        let usual = expected * BUCKET as f64 / length as f64;
+        let first = from.max(at - HOUR).div_euclid(BUCKET);
+        let rose = (first..=at.div_euclid(BUCKET)).find(|bucket| self.count_of(*bucket) as f64 > 2.0 * usual + 0.5);
+        if length > HOUR { from } else { rose.map_or(from, |bucket| (bucket * BUCKET).max(from)) }
+    }
+
+    /// The dispersion for a length of window, between those that are learned.
+    fn alpha(&self, length: Millis) -> f64 {
+        match length / MINUTE {
+            ..=10 => self.alpha_ten(),
+            11..=30 => (self.alpha_ten() * self.alpha_hour()).sqrt(),
+            31..=60 => self.alpha_hour(),
+            // What makes a whole day busy stays; what makes single hours busy evens out.
+            61..=360 => self.alpha_day() + (self.alpha_hour() - self.alpha_day()).max(0.0) / 6.0,
+            _ => self.alpha_day(),
+        }
+    }
+
+    fn month_begins(&self, at: Millis) -> bool {
+        day_of_month(at + self.offset) <= MONTH_BEGINS
+    }
+
+    /// Calls in an hour that is always still for this key, where others are not.
+    pub fn off_hours(&self, at: Millis, ask: &Ask) -> Option<Excess> {
+        let observed = self.calls_since(at, HOUR);
+        let mean = self.profile.mean_hour();
+        if (observed as f64) < ask.min_extra || self.usual_day() < 12.0 || self.is_bursty() {
+            return None;
+        }
+        let hour = at.div_euclid(HOUR);
+        let still = (-1..=1).map(|offset| self.expected_in(hour + offset)).fold(0.0, f64::max);
+        if STILL * mean < still {
+            return None;
+        }
+        let expected = still.max(0.02);
+        let alpha = self.alpha_hour() + clumps(expected) / 2.0;
+        let surprise = surprise_high(observed, expected, alpha);
+        let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
+        (ask.surprise <= surprise).then(|| Excess {
+            window: Window { starts_at, length: HOUR, observed, expected },
+            surprise,
+            usual_up_to: limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1),
+            since: self.began(starts_at, at, expected, HOUR),
+        })
+    }
+
+    /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
+    /// no rhythm.
+    pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
+        if self.is_bursty() {
+            return None;
+        }
+        // P(nothing) = (1 + alpha·M)^(-1/alpha) for M expected calls.
+        let alpha = self.alpha_low();
+        let needed = (((ask.surprise * alpha).exp() - 1.0) / alpha).max(ask.min_extra);
+        let level = self.level().min(1.0);
+        let (mut at, mut sum) = (last, 0.0);
+        while at < last + SILENCE_HOURS_MAX * HOUR {
+            let hour = at.div_euclid(HOUR);
+            let near = |offset: i64| self.expected_in(hour + offset);
+            // The evening may come early.
+            let rate = near(0).min(1.5 * near(1).max(near(-1))) * level;
+            let end = (hour + 1) * HOUR;
+            let part = (end - at) as f64 / HOUR as f64;
+            if needed <= sum + rate * part {
+                let within = (needed - sum) / rate * HOUR as f64;
+                return Some((at + within as Millis).max(last + SILENCE_MIN));
+            }
+            sum += rate * part;
+            at = end;
+        }
+        None
+    }
+
+    /// Far fewer calls than usual in the last hour, some coming still.
+    pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
+        if self.is_bursty() || at.div_euclid(BUCKET) != self.newest {
+            return None;
+        }
+        let hour = at.div_euclid(HOUR);
+        let part = (at - hour * HOUR) as f64 / HOUR as f64;
+        let expected =
+            (self.expected_in(hour) * part + self.expected_in(hour - 1) * (1.0 - part)) * self.level().min(1.0);
+        if expected < ask.min_extra {
+            return None;
+        }
+        let observed = self.calls_since(at, HOUR);
+        if 0.35 * expected < observed as f64 {
+            return None;
+        }
+        let surprise = surprise_low(observed, expected, self.alpha_low());
+        let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
+        (ask.surprise <= surprise).then_some(Excess {
+            window: Window { starts_at, length: HOUR, observed, expected },
+            surprise,
+            usual_up_to: 0,
+            since: starts_at,
+        })
+    }
+
+    /// Whether the last ten minutes are as usual: nothing is too few any more.
+    pub fn is_back(&self, at: Millis) -> bool {
+        let expected = self.expected_since(at, 10 * MINUTE) * self.level().min(1.0);
+        0.5 * expected <= self.calls_since(at, 10 * MINUTE) as f64
+    }
+
+    /// Calls expected between two times.
+    pub fn expected_between(&self, from: Millis, to: Millis) -> f64 {
+        let (mut at, mut sum) = (from, 0.0);
+        while at < to && at - from < HOURS as i64 * HOUR {
+            let hour = at.div_euclid(HOUR);
+            let end = ((hour + 1) * HOUR).min(to);
+            sum += self.expected_in(hour) * (end - at) as f64 / HOUR as f64;
+            at = end;
+        }
+        sum
+    }
+}

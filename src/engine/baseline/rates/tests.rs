@@ -1,0 +1,143 @@
+//! The counts of made-up keys, and what is said of them.
+
+use super::*;
+use crate::time::SECOND;
+
+const LATENESS: Millis = 5 * MINUTE;
+const ASK: Ask = Ask { surprise: 14.0, min_extra: 20.0 };
+
+fn add(rates: &mut Rates, at: Millis, calls: u32) {
+    rates.add(at, calls, LATENESS, None, |_| 0);
+}
+
+/// Two calls a minute from 8 to 20 o'clock for two weeks.
+fn shop() -> (Rates, Millis) {
+    let mut rates = Rates::default();
+    let start = 20_000 * DAY;
+    for minute in 0..14 * 24 * 60 {
+        let at = start + minute * MINUTE;
+        if (8..20).contains(&at.div_euclid(HOUR).rem_euclid(24)) {
+            add(&mut rates, at, 2);
+        }
+    }
+    (rates, start + 14 * DAY)
+}
+
+#[test]
+fn a_steady_key_is_known_by_its_hours() {
+    let (mut rates, day) = shop();
+    let noon = day + 12 * HOUR + 9 * MINUTE;
+    add(&mut rates, noon, 1);
+    let [ten, hour] = rates.windows(noon).unwrap();
+    assert!((ten.expected - 20.0).abs() < 1.0, "{ten:?}");
+    assert!((hour.expected - 120.0).abs() < 5.0, "{hour:?}");
+    let night = day + DAY + 3 * HOUR;
+    add(&mut rates, night, 1);
+    let [ten, _] = rates.windows(night).unwrap();
+    assert!(ten.expected < 1.0, "{ten:?}");
+    assert_eq!(rates.days_learned(), 14);
+}
+
+/// Calls a minute from ten o'clock on, and after how many minutes they are too many.
+#[test]
+fn too_many_is_told_while_it_happens() {
+    for (a_minute, at_last) in [(2, None), (4, None), (10, Some(16)), (20, Some(12)), (60, Some(4))] {
+        let (mut rates, day) = shop();
+        for minute in 0..120 {
+            add(&mut rates, day + 8 * HOUR + minute * MINUTE, 2);
+        }
+        let told = (0..60).find(|minute| {
+            let at = day + 10 * HOUR + minute * MINUTE;
+            (0..a_minute).for_each(|n| add(&mut rates, at + n * SECOND, 1));
+            rates.too_many(at + a_minute * SECOND, &ASK).is_some()
+        });
+        assert_eq!(told.is_some(), at_last.is_some(), "{a_minute} a minute: {told:?}");
+        assert!(told <= at_last, "{a_minute} a minute: {told:?}");
+    }
+}
+
+#[test]
+fn one_short_burst_is_not_too_many() {
+    let (mut rates, day) = shop();
+    for minute in 0..120 {
+        let at = day + 8 * HOUR + minute * MINUTE;
+        // Five times the usual for four minutes, as when a gateway was slow.
+        let calls = if (60..64).contains(&minute) { 10 } else { 2 };
+        (0..calls).for_each(|n| add(&mut rates, at + n * SECOND, 1));
+        assert_eq!(rates.too_many(at + calls * SECOND, &ASK), None, "minute {minute}");
+    }
+}
+
+#[test]
+fn a_still_hour_is_known() {
+    let (mut rates, day) = shop();
+    let ask = Ask { surprise: 11.0, min_extra: 5.0 };
+    let told = (0..12).find(|n| {
+        let at = day + 3 * HOUR + n * MINUTE;
+        add(&mut rates, at, 1);
+        rates.off_hours(at, &ask).is_some()
+    });
+    assert!(told.is_some_and(|n| n < 10), "{told:?}");
+    let (mut rates, day) = shop();
+    (0..30).for_each(|n| add(&mut rates, day + 12 * HOUR + n * MINUTE, 1));
+    assert_eq!(rates.off_hours(day + 12 * HOUR + 29 * MINUTE, &ask), None, "noon is no still hour");
+}
+
+#[test]
+fn silence_is_news_only_where_there_are_calls() {
+    let (rates, day) = shop();
+    let ask = Ask { surprise: 12.0, min_extra: 8.0 };
+    let due = rates.silence_due(day - DAY + 12 * HOUR, &ask).unwrap() - (day - DAY + 12 * HOUR);
+    assert!((10 * MINUTE..40 * MINUTE).contains(&due), "{due}");
+    assert_eq!(rates.silence_due(day - DAY + 20 * HOUR - MINUTE, &ask), None, "the night");
+}
+
+#[test]
+fn what_was_not_seen_is_not_learned() {
+    let (mut seen, day) = shop();
+    let mut unseen = seen.clone();
+    let after = day + 15 * HOUR;
+    seen.add(after, 2, LATENESS, None, |_| 0);
+    unseen.add(after, 2, LATENESS, Some((day + 8 * HOUR, after)), |_| 0);
+    let at_noon = |rates: &Rates| rates.expected_between(day + DAY + 12 * HOUR, day + DAY + 13 * HOUR);
+    assert!(at_noon(&unseen) > 115.0, "{}", at_noon(&unseen));
+    // Even a silence that is no gap is held out at first.
+    assert!(at_noon(&seen) > 100.0, "{}", at_noon(&seen));
+}
+
+#[test]
+fn large_counts_keep_their_size() {
+    let mut rates = Rates::default();
+    let at = 20_000 * DAY;
+    (0..50).for_each(|n| add(&mut rates, at + n * SECOND, 40_000));
+    let total = rates.calls_since(at + MINUTE, 10 * MINUTE) as f64;
+    assert!((total / 2_000_000.0 - 1.0).abs() < 0.01, "{total}");
+}
+
+#[test]
+fn no_ordinary_hour_is_held_out() {
+    for alpha in [0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0] {
+        for step in 0..120 {
+            let mu = 1e-3 * 1.2_f64.powi(step);
+            let limit = negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64;
+            assert!(limit >= ordinary(mu, alpha), "mu {mu}, alpha {alpha}: {limit} < {}", ordinary(mu, alpha));
+        }
+    }
+}
+
+#[test]
+fn order_within_the_lateness_does_not_matter() {
+    let start = 20_000 * DAY;
+    let times: Vec<Millis> = (0..4000).map(|i| start + i * 97 * SECOND).collect();
+    let mut shuffled = times.clone();
+    for pair in shuffled.chunks_mut(2) {
+        pair.reverse();
+    }
+    let (mut a, mut b) = (Rates::default(), Rates::default());
+    times.iter().for_each(|t| add(&mut a, *t, 1));
+    shuffled.iter().for_each(|t| add(&mut b, *t, 1));
+    add(&mut b, times.last().unwrap() + DAY, 1);
+    add(&mut a, times.last().unwrap() + DAY, 1);
+    assert_eq!(a.profile, b.profile);
+    assert_eq!(Rates::from_parts(&a.to_parts()), a);
+}

@@ -1,0 +1,162 @@
+//! How many calls of a key are refused: an hour in five-minute buckets, and what is usual. Apart from accepted use, whose
+//! baseline no refusal touches.
+
+use crate::engine::baseline::negative_binomial::surprise_high;
+use crate::time::{HOUR, MINUTE, Millis};
+
+/// Length of a bucket.
+pub const BUCKET: Millis = 5 * MINUTE;
+const RING: usize = 14;
+const PER_HOUR: i64 = HOUR / BUCKET;
+/// Refusals come in clumps: an integration that fails fails again.
+const ALPHA: f64 = 1.0;
+/// How many refusals a row that stands for several counts as, at most.
+const ROW_MAX: u32 = 2;
+/// The least weight that a new hour has.
+const SLOWEST: f32 = 0.005;
+/// Refusals an hour that are believed before any hour was seen, and for how many hours that stands.
+const PRIOR: (f64, f64) = (0.05, 48.0);
+
+/// What is remembered of a key's refusals. Only keys that had any have it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Refusals {
+    ring: [u16; RING],
+    newest: i64,
+    learned_to: i64,
+    mean_hour: f32,
+    hours: u16,
+}
+
+/// The plain numbers, for the stored form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusalsParts {
+    /// Five-minute counts.
+    pub ring: [u16; RING],
+    /// Newest bucket.
+    pub newest: i64,
+    /// First hour not yet learned.
+    pub learned_to: i64,
+    /// Usual refusals an hour.
+    pub mean_hour: f32,
+    /// Hours behind it.
+    pub hours: u16,
+}
+
+impl Refusals {
+    /// A key that was first seen at `since` and has had none.
+    pub fn new(since: Millis) -> Self {
+        Refusals { newest: since.div_euclid(BUCKET), learned_to: since.div_euclid(HOUR), ..Refusals::default() }
+    }
+
+    /// Takes the numbers apart.
+    pub fn to_parts(&self) -> RefusalsParts {
+        let Refusals { ring, newest, learned_to, mean_hour, hours } = *self;
+        RefusalsParts { ring, newest, learned_to, mean_hour, hours }
+    }
+
+    /// Puts them together again.
+    pub fn from_parts(parts: &RefusalsParts) -> Self {
+        let RefusalsParts { ring, newest, learned_to, mean_hour, hours } = *parts;
+        Refusals { ring, newest, learned_to, mean_hour, hours }
+    }
+
+    /// Counts refused calls at `at`.
+    pub fn add(&mut self, at: Millis, calls: u32, lateness: Millis) {
+        let bucket = at.div_euclid(BUCKET);
+        if bucket > self.newest {
+            self.learn_to((at - lateness).div_euclid(HOUR));
+            for gone in (self.newest + 1).max(bucket - RING as i64 + 1)..=bucket {
+                self.ring[slot(gone)] = 0;
+            }
+            self.newest = bucket;
+        } else if self.newest - bucket >= RING as i64 {
+            return;
+        }
+        // A row that stands for many is one clump.
+        let count = &mut self.ring[slot(bucket)];
+        *count = count.saturating_add(calls.min(ROW_MAX) as u16);
+    }
+
+    fn learn_to(&mut self, closed_to: i64) {
+        // Hours without any are learned together: (1-w)^n of the mean is left.
+        while self.learned_to < closed_to {
+            let hour = self.learned_to;
+            let total = self.hour(hour);
+            let empty = if total > 0.0 { 0 } else { (closed_to - hour).min(24 * 365) };
+            if empty > 1 && hour * PER_HOUR > self.newest {
+                let weight = (1.0 / (f32::from(self.hours) + empty as f32)).max(SLOWEST);
+                self.mean_hour *= (1.0 - weight)
+                    .powi(empty as i32)
+                    .max(f32::from(self.hours) / (f32::from(self.hours) + empty as f32));
+                self.hours = self.hours.saturating_add(empty as u16);
+                self.learned_to = closed_to;
+                return;
+            }
+            // What is far beyond the usual is an episode, and not learned whole.
+            let usual = f64::from(self.mean_hour);
+            let learned = total.min(10.0 * usual + 10.0) as f32;
+            let weight = (1.0 / (f32::from(self.hours) + 1.0)).max(SLOWEST);
+            self.mean_hour += weight * (learned - self.mean_hour);
+            self.hours = self.hours.saturating_add(1);
+            self.learned_to += 1;
+        }
+    }
+
+    fn hour(&self, hour: i64) -> f64 {
+        (hour * PER_HOUR..(hour + 1) * PER_HOUR).map(|bucket| f64::from(self.count_of(bucket))).sum()
+    }
+
+    fn count_of(&self, bucket: i64) -> u16 {
+        let age = self.newest - bucket;
+        if (0..RING as i64).contains(&age) { self.ring[slot(bucket)] } else { 0 }
+    }
+
+    /// Refusals of the last `length` (at most an hour) up to the bucket of `at`.
+    pub fn since(&self, at: Millis, length: Millis) -> u64 {
+        let last = at.div_euclid(BUCKET);
+        (last - length / BUCKET + 1..=last).map(|bucket| u64::from(self.count_of(bucket))).sum()
+    }
+
+    /// Refusals that are usual in a length of time.
+    pub fn expected(&self, length: Millis) -> f64 {
+        let (prior, weight) = PRIOR;
+        let hours = f64::from(self.hours);
+        (f64::from(self.mean_hour) * hours + prior * weight) / (hours + weight) * length as f64 / HOUR as f64
+    }
+
+    /// How surprising so many are: -ln of the odds.
+    pub fn surprise(&self, at: Millis, length: Millis) -> f64 {
+        surprise_high(self.since(at, length), self.expected(length), ALPHA)
+    }
+}
+
+fn slot(bucket: i64) -> usize {
+    bucket.rem_euclid(RING as i64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY;
+
+    #[test]
+    fn a_key_that_is_often_refused_surprises_less() {
+        let start = 20_000 * DAY;
+        let (mut rarely, mut often) = (Refusals::new(start), Refusals::new(start));
+        for hour in 0..240 {
+            (0..6).for_each(|_| often.add(start + hour * HOUR, 1, 5 * MINUTE));
+            if hour % 48 == 0 {
+                rarely.add(start + hour * HOUR, 1, 5 * MINUTE);
+            }
+        }
+        let at = start + 10 * DAY + 6 * HOUR;
+        for refusals in [&mut rarely, &mut often] {
+            (0..12).for_each(|_| refusals.add(at, 1, 5 * MINUTE));
+        }
+        assert!((often.expected(HOUR) - 5.0).abs() < 1.0, "{}", often.expected(HOUR));
+        assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));
+        assert_eq!(rarely.since(at, HOUR), 12);
+        let (a, b) = (rarely.surprise(at, 30 * MINUTE), often.surprise(at, 30 * MINUTE));
+        assert!(12.0 < a && b < 6.0, "{a} {b}");
+    }
+}

@@ -1,0 +1,161 @@
+//! `drop`: a key that always calls falls silent, or nearly so.
+
+use serde_json::json;
+
+use crate::alert::Kind;
+use crate::engine::baseline::rates::Ask;
+use crate::engine::detect::volume::{odds_in_words, odds_sentence, surprise_of};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
+use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::time::{DAY, MINUTE, Millis, duration_text, rfc3339};
+
+/// Silences of a day that are told apart.
+const TESTS_A_DAY: f64 = 24.0;
+
+/// How rules and the reference see it.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    kind: Kind::Drop,
+    doc: "No accepted call of a key for so long, or so few in an hour, that its own hours of the week and its scatter make it \
+          unlikely. Only for keys with a rhythm: what works in bursts is spared. Time of which nothing was seen (messages \
+          lost, the whole stream silent) is not silence, and neither is a key that was replaced or revoked.",
+    fires: Fires::ByTime,
+    params: &[
+        ParamSpec {
+            name: "budget",
+            ty: ParamType::Number { min: 1e-6, max: 1000.0, default: 0.2 },
+            doc: "False alerts accepted in 1,000 key-days.",
+        },
+        ParamSpec {
+            name: "min_expected",
+            ty: ParamType::Count { min: 3, max: 1_000_000_000, default: 15 },
+            doc: "Calls that must have been expected.",
+        },
+        ParamSpec {
+            name: "learning_days",
+            ty: ParamType::Count { min: 2, max: 60, default: 8 },
+            doc: "Days that the usual calls must have been learned from.",
+        },
+        ParamSpec {
+            name: "quiet",
+            ty: ParamType::Duration { min: 10 * MINUTE, max: 7 * DAY, default: 60 * MINUTE },
+            doc: "How long calls must be back before the alert of a partial drop ends.",
+        },
+    ],
+    build: |p| Box::new(Fall::new(p)),
+};
+
+#[derive(Debug)]
+struct Fall {
+    ask: Ask,
+    learning_days: u8,
+    quiet: Millis,
+}
+
+impl Fall {
+    fn new(p: &Params) -> Self {
+        Fall {
+            ask: Ask {
+                surprise: surprise_of(p.number("budget"), TESTS_A_DAY),
+                min_extra: p.count("min_expected") as f64,
+            },
+            learning_days: p.count("learning_days") as u8,
+            quiet: p.duration("quiet"),
+        }
+    }
+}
+
+impl Detector for Fall {
+    fn needs_window(&self) -> bool {
+        true
+    }
+
+    fn on_event(&self, sight: &Sight<'_>) -> Verdict {
+        let (rates, ts) = (&sight.key.rates, sight.event.ts);
+        if !sight.accepted() || sight.novelty.is_none() {
+            return Verdict::Nothing;
+        }
+        if rates.is_back(ts) {
+            return Verdict::End(ts);
+        }
+        // A window that nothing is known of in part says nothing; nor does one of a key that is being replaced.
+        let seen = sight.watch.resumed_at.is_none_or(|since| since + 75 * MINUTE <= ts);
+        let is_ending = sight.facts.is_some_and(|f| f.replaced_at.is_some_and(|at| at <= ts));
+        if rates.days_learned() < self.learning_days || !seen || is_ending {
+            return Verdict::Nothing;
+        }
+        let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
+        let window = few.window;
+        Verdict::Sign(Box::new(Sign {
+            opens: true,
+            part: String::new(),
+            starts_at: few.since,
+            last_at: ts,
+            quiet: Some(self.quiet),
+            severity: Weight::AsTheRule,
+            score: 0.6,
+            summary: format!("{} calls in an hour; about {:.0} are usual.", window.observed, window.expected),
+            reason: format!(
+                "{} calls in an hour; about {:.0} are usual at this time. {}",
+                window.observed,
+                window.expected,
+                odds_sentence(few.surprise, TESTS_A_DAY)
+            ),
+            source: None,
+            evidence: vec![
+                ("observed", window.observed.into()),
+                ("expected", json!((window.expected * 10.0).round() / 10.0)),
+                ("window", "1h".into()),
+                ("odds", odds_in_words(few.surprise, TESTS_A_DAY).into()),
+                ("learned_days", rates.days_learned().into()),
+            ],
+        }))
+    }
+
+    fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
+        let rates = &still.key.rates;
+        if open || rates.is_empty() || rates.days_learned() < self.learning_days || still.watch.in_gap {
+            return None;
+        }
+        let last = still.key.last_accepted?;
+        let from = still.watch.resumed_at.map_or(last, |resumed| last.max(resumed));
+        let due = rates.silence_due(from, &self.ask)?;
+        // What has ended falls silent.
+        let ended = still
+            .facts
+            .is_some_and(|f| [f.revoked_at, f.replaced_at, f.expires_at].into_iter().flatten().any(|at| at <= due));
+        (!ended).then_some(due)
+    }
+
+    fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
+        let (rates, Some(last)) = (&still.key.rates, still.key.last_accepted) else { return Verdict::Nothing };
+        if open {
+            return Verdict::Nothing;
+        }
+        let from = still.watch.resumed_at.map_or(last, |resumed| last.max(resumed));
+        let expected = rates.expected_between(from, at);
+        let silent_for = duration_text((at - from) / MINUTE * MINUTE);
+        Verdict::Sign(Box::new(Sign {
+            opens: true,
+            part: String::new(),
+            starts_at: from,
+            last_at: at,
+            quiet: None,
+            severity: Weight::AsTheRule,
+            score: 0.65,
+            summary: format!("No calls for {silent_for}; about {expected:.0} are usual."),
+            reason: format!(
+                "No accepted call for {silent_for}; about {expected:.0} were to be expected. {}",
+                odds_sentence(self.ask.surprise, TESTS_A_DAY)
+            ),
+            source: None,
+            evidence: vec![
+                ("observed", 0.into()),
+                ("expected", json!((expected * 10.0).round() / 10.0)),
+                ("window", silent_for.into()),
+                ("odds", odds_in_words(self.ask.surprise, TESTS_A_DAY).into()),
+                ("last_used_at", rfc3339(last).into()),
+                ("learned_days", rates.days_learned().into()),
+            ],
+        }))
+    }
+}

@@ -1,0 +1,146 @@
+//! `error_burst`: a key's calls are refused in numbers: its integration broke, or somebody tries it out.
+
+use serde_json::json;
+
+use crate::alert::Kind;
+use crate::engine::detect::volume::{odds_in_words, surprise_of};
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::event::{Outcome, Refusal};
+use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
+
+/// Half hours and hours of a day that are told apart.
+const TESTS_A_DAY: f64 = 48.0;
+const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
+
+/// How rules and the reference see it.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    kind: Kind::ErrorBurst,
+    doc: "Refused calls of a key in half an hour or an hour beyond what is usual for it, where they are a good part of all its calls. \
+          From networks that the key has used it is an integration that broke, from others somebody who tries the key out; the \
+          alert says which. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
+          count.",
+    fires: Fires::OnEvents,
+    params: &[
+        ParamSpec {
+            name: "budget",
+            ty: ParamType::Number { min: 1e-6, max: 1000.0, default: 0.2 },
+            doc: "False alerts accepted in 1,000 key-days.",
+        },
+        ParamSpec {
+            name: "min_calls",
+            ty: ParamType::Count { min: 2, max: 1_000_000_000, default: 5 },
+            doc: "Refused calls that it takes at least.",
+        },
+        ParamSpec {
+            name: "min_share",
+            ty: ParamType::Number { min: 0.0, max: 1.0, default: 0.25 },
+            doc: "The share of all calls that must be refused.",
+        },
+        ParamSpec {
+            name: "quiet",
+            ty: ParamType::Duration { min: 10 * MINUTE, max: 7 * DAY, default: HOUR },
+            doc: "How long refusals must be back to usual before the alert ends.",
+        },
+    ],
+    build: |p| Box::new(ErrorBurst::new(p)),
+};
+
+#[derive(Debug)]
+struct ErrorBurst {
+    surprise: f64,
+    min_calls: u64,
+    min_share: f64,
+    quiet: Millis,
+}
+
+impl ErrorBurst {
+    fn new(p: &Params) -> Self {
+        ErrorBurst {
+            surprise: surprise_of(p.number("budget"), TESTS_A_DAY),
+            min_calls: p.count("min_calls"),
+            min_share: p.number("min_share"),
+            quiet: p.duration("quiet"),
+        }
+    }
+}
+
+/// Whether a refusal counts here, and not in a kind of its own.
+pub fn counts(reason: Option<Refusal>) -> bool {
+    use Refusal::{AccountSuspended, EnvMismatch, RevokedKey, RotatedKey};
+    !matches!(reason, Some(AccountSuspended | EnvMismatch | RevokedKey | RotatedKey))
+}
+
+/// What a refusal means for who sends the calls.
+fn meaning(reason: Option<Refusal>) -> &'static str {
+    match reason {
+        Some(Refusal::MalformedHeader | Refusal::MissingKey) => "the key's header is missing or broken",
+        Some(Refusal::MalformedKey | Refusal::UnknownKey) => "what is sent as a key is none",
+        Some(Refusal::ExpiredKey) => "the key has expired",
+        Some(Refusal::RateLimited) => "it calls more often than it may",
+        None => "it asks for what it may not do",
+        Some(_) => "the gateway refuses them",
+    }
+}
+
+impl Detector for ErrorBurst {
+    fn needs_window(&self) -> bool {
+        true
+    }
+
+    fn on_event(&self, sight: &Sight<'_>) -> Verdict {
+        let (event, key) = (sight.event, sight.key);
+        if event.outcome == Outcome::Ok || !counts(event.reason) {
+            return Verdict::Nothing;
+        }
+        let Some(refusals) = &key.refusals else { return Verdict::Nothing };
+        if key.accepted == 0 {
+            return Verdict::Nothing;
+        }
+        let found = WINDOWS.into_iter().find_map(|window| {
+            let refused = refusals.since(event.ts, window);
+            if refused < self.min_calls {
+                return None;
+            }
+            let all = refused + key.rates.calls_since(event.ts, window);
+            let surprise = refusals.surprise(event.ts, window);
+            let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
+            is_much.then_some((window, refused, all, surprise))
+        });
+        let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
+        let share = refused as f64 / all as f64;
+        let is_from_home = sight.network.is_none_or(|network| key.networks.trusts(network));
+        let percent = share * 100.0;
+        let why = meaning(event.reason);
+        let (part, summary) = if is_from_home {
+            ("", format!("{percent:.0} % of the key's calls are refused: {why}."))
+        } else {
+            ("strangers", format!("{refused} calls from networks that are not the key's own are refused: {why}."))
+        };
+        Verdict::Sign(Box::new(Sign {
+            opens: true,
+            part: part.into(),
+            starts_at: event.ts,
+            last_at: event.ts,
+            quiet: Some(self.quiet),
+            severity: Weight::AsTheRule,
+            score: 0.6,
+            summary,
+            reason: format!(
+                "{refused} of {all} calls in {} were refused; about {:.1} refusals are usual.",
+                duration_text(window),
+                refusals.expected(window)
+            ),
+            source: sight.source(),
+            evidence: vec![
+                ("observed", refused.into()),
+                ("expected", json!((refusals.expected(window) * 10.0).round() / 10.0)),
+                ("window", duration_text(window).into()),
+                ("share", json!((share * 100.0).round() / 100.0)),
+                ("reason", event.reason.map_or("not_permitted", Refusal::as_str).into()),
+                ("from_known_network", is_from_home.into()),
+                ("odds", odds_in_words(surprise, TESTS_A_DAY).into()),
+            ],
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+//! `key_scan`: one source that tries many keys.
+
+use crate::alert::Kind;
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sign, Verdict, Weight, source_of};
+use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::engine::source::SourceSight;
+use crate::time::{DAY, HOUR, MINUTE, Millis};
+
+/// How rules and the reference see it.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    kind: Kind::KeyScan,
+    doc: "One network (/24, /48) that tries many keys that nobody has within an hour. One alert for each network.",
+    fires: Fires::OnSource,
+    params: &[
+        ParamSpec {
+            name: "min_keys",
+            ty: ParamType::Count { min: 2, max: 1_000_000_000, default: 8 },
+            doc: "Calls with keys that nobody has, within an hour, that it takes.",
+        },
+        ParamSpec {
+            name: "quiet",
+            ty: ParamType::Duration { min: 10 * MINUTE, max: 7 * DAY, default: HOUR },
+            doc: "How long without a further try ends the alert.",
+        },
+    ],
+    build: |p| Box::new(KeyScan::new(p)),
+};
+
+#[derive(Debug)]
+struct KeyScan {
+    min_keys: u64,
+    quiet: Millis,
+}
+
+impl KeyScan {
+    fn new(p: &Params) -> Self {
+        KeyScan { min_keys: p.count("min_keys"), quiet: p.duration("quiet") }
+    }
+}
+
+impl Detector for KeyScan {
+    fn on_source(&self, sight: &SourceSight<'_>) -> Verdict {
+        if sight.unknown < self.min_keys || sight.unknown < sight.malformed {
+            return Verdict::Nothing;
+        }
+        let ts = sight.event.ts;
+        let what = format!("{} calls within an hour with keys that nobody has", sight.unknown);
+        Verdict::Sign(Box::new(Sign {
+            opens: true,
+            part: String::new(),
+            starts_at: sight.since,
+            last_at: ts,
+            quiet: Some(self.quiet),
+            severity: Weight::AsTheRule,
+            score: 0.8,
+            summary: format!("{} tries keys: {what}.", sight.network),
+            reason: format!("From {} came {what}.", sight.network),
+            source: source_of(sight.event),
+            evidence: vec![
+                ("observed", sight.unknown.into()),
+                ("window", "1h".into()),
+                ("different_keys", sight.n_keys.into()),
+            ],
+        }))
+    }
+}

@@ -1,0 +1,100 @@
+//! `new_user_agent`: another program uses the key beside the usual one.
+
+use serde_json::json;
+
+use crate::alert::Kind;
+use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::{self, SIDE_BY_SIDE, is_beside};
+use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::time::{DAY, HOUR, Millis};
+
+/// How rules and the reference see it.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    kind: Kind::NewUserAgent,
+    doc: "Accepted calls by a program (the user agent without its version) that neither the key nor its merchant's other \
+          keys have used, while the usual programs go on for ten minutes and more. A new version is never a sign, and a \
+          program that takes the usual one's place is a release. With a new network or a first refund it is told at once, \
+          in their alert.",
+    fires: Fires::OnAccepted,
+    params: &[
+        ParamSpec {
+            name: "learning",
+            ty: ParamType::Duration { min: 0, max: 90 * DAY, default: 7 * DAY },
+            doc: "How long a key is watched before a program can be new to it.",
+        },
+        ParamSpec {
+            name: "min_calls",
+            ty: ParamType::Count { min: 1, max: 1_000_000, default: 3 },
+            doc: "Calls by the new program that it takes where nothing else is new.",
+        },
+        ParamSpec {
+            name: "quiet",
+            ty: ParamType::Duration { min: HOUR, max: 30 * DAY, default: DAY },
+            doc: "How long without a call by the new program ends the alert.",
+        },
+    ],
+    build: |p| Box::new(NewUserAgent::new(p)),
+};
+
+#[derive(Debug)]
+struct NewUserAgent {
+    learning: Millis,
+    min_calls: u64,
+    quiet: Millis,
+}
+
+impl NewUserAgent {
+    fn new(p: &Params) -> Self {
+        NewUserAgent { learning: p.duration("learning"), min_calls: p.count("min_calls"), quiet: p.duration("quiet") }
+    }
+}
+
+impl Detector for NewUserAgent {
+    fn on_event(&self, sight: &Sight<'_>) -> Verdict {
+        let (Some(novelty), Some(user_agent)) = (&sight.novelty, sight.event.user_agent.as_deref()) else {
+            return Verdict::Nothing;
+        };
+        let (key, event) = (sight.key, sight.event);
+        let ts = event.ts;
+        if !novelty.agent.is_novel() || !key.knows_its_networks(ts) {
+            return Verdict::Nothing;
+        }
+        let first_at = novelty.agent.first_at(ts);
+        let learned = key.baseline_since().is_some_and(|since| first_at - since >= self.learning);
+        let with_others = (novelty.network.is_novel() && !novelty.is_roaming) || novelty.is_sensitive;
+        let side_by_side = key.agents.usual_was_used_since(first_at + SIDE_BY_SIDE)
+            && self.min_calls <= novelty.agent.calls(event.count);
+        // More calls than the key makes at all: the new program does not take the usual one's place.
+        let calls = novelty.agent.calls(event.count);
+        let is_beside = is_beside(key, first_at, ts, calls);
+        let family = novelty::family(user_agent);
+        if !(learned && (with_others || side_by_side || is_beside)) {
+            return Verdict::Sign(Box::new(Sign {
+                part: format!("program {family}"),
+                source: sight.source(),
+                ..Sign::further(ts, self.quiet)
+            }));
+        }
+        let known = key.agents.entries().iter().filter(|seen| !seen.is_young).count();
+        Verdict::Sign(Box::new(Sign {
+            opens: true,
+            part: format!("program {family}"),
+            starts_at: first_at,
+            last_at: ts,
+            quiet: Some(self.quiet),
+            severity: Weight::AsTheRule,
+            score: 0.45,
+            summary: format!("Another program uses the key: {family}."),
+            reason: format!(
+                "Calls came by {family}, which the key has not used before; {} until now.",
+                if known == 1 { "it used one program".to_owned() } else { format!("it used {known} programs") }
+            ),
+            source: sight.source(),
+            evidence: vec![
+                ("program", family.to_string().into()),
+                ("known_programs", known.into()),
+                ("known_calls", json!(key.baseline_calls())),
+            ],
+        }))
+    }
+}

@@ -1,0 +1,50 @@
+//! What the kinds about volume share: a budget of false alerts as the odds of one test, and odds in plain words.
+
+/// The surprise (-ln of the odds) that one test takes, where so many independent ones a day share a budget of false alerts
+/// in 1,000 key-days (Bonferroni).
+pub fn surprise_of(budget: f64, tests_a_day: f64) -> f64 {
+    -(budget / 1000.0 / tests_a_day).min(0.5).ln()
+}
+
+/// How often a key would show this by chance: `about once in 4 years`.
+pub fn odds_in_words(surprise: f64, tests_a_day: f64) -> String {
+    let days = surprise.min(60.0).exp() / tests_a_day;
+    match days / 365.25 {
+        years if years >= 1000.0 => "less than once in 1,000 years".to_owned(),
+        years if years >= 1.5 => format!("about once in {years:.0} years"),
+        years if years >= 0.75 => "about once a year".to_owned(),
+        years if years >= 0.12 => format!("about once in {:.0} months", years * 12.0),
+        _ if days >= 1.5 => format!("about once in {days:.0} days"),
+        _ => "about once a day".to_owned(),
+    }
+}
+
+/// The same as a sentence.
+pub fn odds_sentence(surprise: f64, tests_a_day: f64) -> String {
+    format!("By chance this happens {} for this key.", odds_in_words(surprise, tests_a_day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odds_are_said_plainly() {
+        for (days, want) in [
+            (0.5, "about once a day"),
+            (20.0, "about once in 20 days"),
+            (183.0, "about once in 6 months"),
+            (365.0, "about once a year"),
+            (1461.0, "about once in 4 years"),
+            (1e9, "less than once in 1,000 years"),
+        ] {
+            let surprise = f64::ln(days * 100.0);
+            assert_eq!(odds_in_words(surprise, 100.0), want);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_shared_by_the_tests_of_a_day() {
+        assert!((surprise_of(1.0, 100.0) - f64::ln(100_000.0)).abs() < 1e-9);
+    }
+}

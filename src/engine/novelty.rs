@@ -1,0 +1,184 @@
+//! What is new about an accepted call: its network, its provider and country, its program, its endpoint.
+//!
+//! Worked out once for each call, against what the key and its merchant have shown, so that detectors can weigh the signs
+//! together: a new network with the usual program is most often a move, with another program it is most often a thief.
+
+use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
+use crate::engine::baseline::values::Newness;
+use crate::engine::hash::stored_of_text;
+use crate::engine::subject::{KeyFeatures, MerchantFeatures};
+use crate::event::AuthEvent;
+use crate::time::{DAY, MINUTE, Millis};
+
+/// A key that has shown more new programs than this in a month changes them by habit.
+const NEW_AGENTS_A_MONTH: usize = 2;
+/// So many networks of one provider, and a further one is no news.
+const NETWORKS_OF_A_HABIT: usize = 3;
+/// Words of endpoints that move money out, or hand out secrets.
+const SENSITIVE: [&str; 8] =
+    ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];
+
+/// What is new about one accepted call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Novelty {
+    /// The network, against those of the key and of its merchant.
+    pub network: Newness,
+    /// Another network of a provider that the key uses many networks of.
+    pub is_roaming: bool,
+    /// The provider is known, or nothing says that it is not.
+    pub provider: Known,
+    /// The same of the country.
+    pub country: Known,
+    /// The program, by its family.
+    pub agent: Newness,
+    /// The endpoint.
+    pub endpoint: Newness,
+    /// The endpoint moves money out, or hands out secrets.
+    pub is_sensitive: bool,
+}
+
+/// What databases say of a provider or country, against what is known of the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It is known.
+    Yes,
+    /// It is new to the key and its merchant.
+    No,
+}
+
+impl Novelty {
+    /// Of an accepted call. `agent` and `endpoint` are its values by [`agent_of`] and [`endpoint_of`].
+    pub fn of(
+        event: &AuthEvent<'_>,
+        network: Option<Network>,
+        agent: Option<u32>,
+        endpoint: Option<u32>,
+        key: &KeyFeatures,
+        merchant: &MerchantFeatures,
+    ) -> Self {
+        let at = event.ts;
+        let newness = match network {
+            _ if key.networks.entries().is_empty() => Newness::Unknown,
+            None => Newness::Unknown,
+            Some(network) if merchant.networks.trusts(network) => Newness::Known,
+            Some(network) => match key.networks.get(network) {
+                Some(Seen { suspect: false, .. }) => Newness::Known,
+                Some(seen) => {
+                    Newness::Young { first_at: seen.first_at, calls: u32::try_from(seen.calls).unwrap_or(u32::MAX) }
+                }
+                None => Newness::New,
+            },
+        };
+        let mut novelty = Novelty { network: newness, ..Novelty::default() };
+        if newness.is_novel() {
+            let of_key = key.networks.provider(event.asn);
+            novelty.is_roaming = matches!(of_key, Familiar::Known(n) if NETWORKS_OF_A_HABIT <= n);
+            novelty.provider = both(of_key, merchant.networks.provider(event.asn));
+            novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
+        }
+        novelty.agent = match agent {
+            Some(agent) if merchant.agents.trusts(agent) => Newness::Known,
+            Some(agent) => match key.agents.newness(agent) {
+                new if new.is_novel() && NEW_AGENTS_A_MONTH < recent(key, at) => Newness::Unknown,
+                newness => newness,
+            },
+            None => Newness::Unknown,
+        };
+        novelty.endpoint = endpoint.map_or(Newness::Unknown, |endpoint| key.endpoints.newness(endpoint));
+        novelty.is_sensitive = novelty.endpoint.is_novel() && is_sensitive(event);
+        novelty
+    }
+
+    /// The program is one that the key has long used.
+    pub fn is_usual_program(&self) -> bool {
+        self.agent == Newness::Known
+    }
+
+    /// Something other than the network is new as well.
+    pub fn has_other_signs(&self) -> bool {
+        self.agent.is_novel() || self.is_sensitive
+    }
+}
+
+/// Programs of a month that came up after the key was learned.
+fn recent(key: &KeyFeatures, at: Millis) -> usize {
+    let learned = key.baseline_since().map_or(at, |first| first + 3 * DAY);
+    key.agents.new_since(learned.max(at - 30 * DAY))
+}
+
+/// New only where it is new to both; unknown where either cannot say.
+fn both(key: Familiar, merchant: Familiar) -> Known {
+    match (key, merchant) {
+        (Familiar::Known(_), _) | (_, Familiar::Known(_)) => Known::Yes,
+        (Familiar::New, Familiar::New) => Known::No,
+        _ => Known::Unknown,
+    }
+}
+
+/// The family of a user agent, which a release does not change: the text before its first version or comment.
+pub fn family(user_agent: &str) -> &str {
+    let end = user_agent.find(['/', '(', ' ', ';', ',']).unwrap_or(user_agent.len());
+    let family = &user_agent[..end];
+    let end = family.char_indices().nth(40).map_or(family.len(), |(at, _)| at);
+    &family[..end]
+}
+
+/// The value of a call's program.
+pub fn agent_of(event: &AuthEvent<'_>) -> Option<u32> {
+    let user_agent = event.user_agent.as_deref().filter(|text| !text.is_empty())?;
+    Some(stored_of_text(family(user_agent)))
+}
+
+/// The value of a call's endpoint: method and path.
+pub fn endpoint_of(event: &AuthEvent<'_>) -> Option<u32> {
+    let path = stored_of_text(event.path.as_deref()?);
+    let method = event.method.as_deref().map_or(0, stored_of_text);
+    Some(path ^ method.rotate_left(17))
+}
+
+fn is_sensitive(event: &AuthEvent<'_>) -> bool {
+    let Some(path) = event.path.as_deref() else { return false };
+    // To read is not to move.
+    let reads = event.method.as_deref().is_some_and(|method| matches!(method, "GET" | "HEAD" | "OPTIONS"));
+    !reads && SENSITIVE.iter().any(|word| path.contains(word))
+}
+
+/// A call's network as it is learned.
+pub fn seen(event: &AuthEvent<'_>, network: Network, suspect: bool) -> Seen {
+    Seen { suspect, place: Whereabouts::of(event), ..Seen::once(network, event.ts, u64::from(event.count)) }
+}
+
+/// How long the usual networks or programs must go on beside new ones before it is no move and no release.
+pub const SIDE_BY_SIDE: Millis = 10 * MINUTE;
+
+/// Calls of something new that are no release and no move, since they are far more than the key makes at such a time.
+const BESIDE_CALLS: u64 = 8;
+const BESIDE_TIMES: f64 = 5.0;
+
+/// Whether calls of something that came up at `first_at` are too many to be the key's usual ones in another dress.
+pub fn is_beside(key: &KeyFeatures, first_at: Millis, at: Millis, calls: u64) -> bool {
+    BESIDE_CALLS <= calls
+        && key.rates.days_learned() >= 7
+        && BESIDE_TIMES * (key.rates.expected_between(first_at, at) + 1.0) <= calls as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_what_a_release_does_not_change() {
+        for (user_agent, want) in [
+            ("caibo-php/3.2.1", "caibo-php"),
+            ("Mozilla/5.0 (X11)", "Mozilla"),
+            ("okhttp", "okhttp"),
+            ("My Shop (v2)", "My"),
+            ("", ""),
+        ] {
+            assert_eq!(family(user_agent), want);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Calls that stay out or are refused: something broke.
+
+use super::super::when::{count, number};
+use super::Words;
+
+pub(super) const DROP: Words = Words {
+    subject: |_, key| format!("{key}: far fewer calls than usual"),
+    tell: |t, story| {
+        let observed = t.evidence.count("observed").unwrap_or(0);
+        story.row("Calls", Some(t.in_window(number(observed))));
+        story.row("Usual", t.evidence.expected().map(|usual| t.in_window(usual)));
+        story.row("Last call", t.time("last_used_at").or_else(|| t.time("last_at")));
+        story.lead = match (t.evidence.window(), t.evidence.expected()) {
+            (Some(window), Some(usual)) => {
+                let calls = if observed == 0 { "no call".to_owned() } else { count(observed, "call") };
+                format!("Your {} made {calls} in {window}; usual is {usual}. Check that your shop works.", t.key)
+            }
+            _ => format!("Your {} makes far fewer calls than usual. Check that your shop works.", t.key),
+        };
+        story.why.extend(t.evidence.odds().map(|odds| format!("So few calls come {odds} for this key.")));
+        story.nothing = "There is nothing to do if you stopped your shop yourself, or it is a holiday.";
+        story.steps = &[
+            "Open your shop and make one small payment.",
+            "If it fails, look at your server's log for errors since the last call.",
+            "Undo what you released or changed at that time.",
+            "Tell support the time of the last call if you cannot find the reason.",
+        ];
+        story.did = "We changed nothing. The gateway works for others.";
+    },
+    ended: |_, key| format!("Ended: your {key} makes its usual calls again. Nothing to do."),
+};
+
+pub(super) const ERROR_BURST: Words = Words {
+    subject: |_, key| format!("{key}: many calls are refused"),
+    tell: |t, story| {
+        story.row("Refused", t.evidence.count("observed").map(|n| t.in_window(number(n))));
+        story.row("Usual", t.evidence.expected().map(|usual| t.in_window(usual)));
+        story.row("Reason", t.evidence.text("reason").map(|reason| reason.replace('_', " ")));
+        t.calls_and_senders(story);
+        let is_own = t.evidence.flag("from_known_network");
+        story.lead = if is_own {
+            format!("Many calls with your {} are refused. These payments fail. Check what changed.", t.key)
+        } else {
+            format!("Calls with your {} from a network that is not yours are refused.", t.key)
+        };
+        story.why.extend(t.evidence.odds().map(|odds| format!("So many refusals come {odds} for this key.")));
+        story.nothing = if is_own {
+            "There is nothing to do if you know of it and are at work on it."
+        } else {
+            "There is nothing to do if a partner of yours tried something out."
+        };
+        story.steps = &[
+            "Look up what was released or changed when the refusals began. Undo it if you can.",
+            "Check that your program sends the whole key in the header X-API-Key.",
+            "Make one small payment and check that it works.",
+            "Tell support the reason given above if you cannot find the cause.",
+        ];
+        story.did = "The gateway refused these calls. We changed nothing.";
+    },
+    ended: |_, key| format!("Ended: calls with your {key} are accepted again. Nothing to do."),
+};
