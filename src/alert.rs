@@ -283,7 +283,7 @@ pub struct Alert {
     pub kind: Kind,
     /// Why, strongest first.
     pub reasons: Vec<Reason>,
-    /// The strongest reason's score, 0 to 1.
+    /// All reasons together, 0 to 1: one less the product of what each leaves open.
     pub score: f64,
     /// How much it matters.
     pub severity: Severity,
