@@ -84,7 +84,9 @@ pub fn plain_words(name: &str, decision: &Decision) {
         let denied = avoided == "blocked" && all.contains("we blocked nothing");
         assert!(!found || denied, "{name}: `{avoided}`\n{text}");
     }
-    assert!(!text.contains("0.97"), "{name}: a score\n{text}");
+    // The reference is a hash, and may hold any digits.
+    let said: Vec<&str> = text.split_whitespace().filter(|word| !word.contains("kw-")).collect();
+    assert!(!said.iter().any(|word| word.contains("97")), "{name}: a score\n{text}");
     let lines: Vec<&str> = text.lines().collect();
     let is_rule = |line: Option<&&str>| line.is_some_and(|line| line.starts_with("---"));
     let headless: Vec<&str> =
