@@ -47,6 +47,8 @@ pub struct RuleSet {
     by_outcome: [Vec<u16>; 2],
     /// Places in `rules` of those about source networks.
     of_sources: Vec<u16>,
+    /// Whether any rule asks for the newest windows of a key's counts: they are worked out for each event only then.
+    pub asks_for_windows: bool,
 }
 
 impl RuleSet {
@@ -164,6 +166,15 @@ impl Rule {
     /// Whether what it finds is told to nobody.
     pub fn is_shadow(&self) -> bool {
         self.status == Status::Test
+    }
+
+    /// Every condition that it may ask.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        let exceptions = self.exceptions.iter().flat_map(|exception| &exception.entries);
+        self.condition
+            .iter()
+            .chain(self.severity_when.iter().map(|(condition, _)| condition))
+            .chain(exceptions.map(|entry| &entry.condition))
     }
 
     /// Whether its condition asks for the country or the provider of the address.

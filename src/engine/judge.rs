@@ -267,7 +267,8 @@ pub(super) fn judge(
         if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
     let novelty = accepted.then(|| Novelty::of(event, network, agent, endpoint, features, merchant));
     let key_env = facts.and_then(|f| f.env).or(features.env);
-    let counted = if accepted && !late { features.rates.windows(ts) } else { None };
+    let asks_for_windows = accepted && !late && world.rules.asks_for_windows;
+    let counted = if asks_for_windows { features.rates.windows(ts) } else { None };
 
     let around = Scope {
         network,

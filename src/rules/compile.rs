@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::active::ActiveHours;
 use super::exceptions::{EntryDraft, ExceptionDraft, MAX_ENTRIES, Operator};
 use super::expr::schema::{self, FIELDS, Type};
-use super::expr::{Compiler, Condition};
+use super::expr::{Compiler, Condition, Needs};
 use super::files::load_directory;
 use super::names::{Names, has_word, report};
 use super::read::{Defaults, Draft, Sections, read_defaults, read_file};
@@ -125,7 +125,8 @@ pub fn compile_with(
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     let by_outcome = [Outcome::Ok, Outcome::Denied].map(|outcome| places_for(&rules, outcome));
     let of_sources = places_of_sources(&rules);
-    Ok(RuleSet { version, rules, n_off, files, warnings: problems, by_outcome, of_sources })
+    let asks_for_windows = rules.iter().flat_map(Rule::conditions).any(|c| c.needs().includes(Needs::WINDOWS));
+    Ok(RuleSet { version, rules, n_off, files, warnings: problems, by_outcome, of_sources, asks_for_windows })
 }
 
 /// Places of the rules about source networks.
