@@ -4,14 +4,15 @@ use super::super::when::{count, number};
 use super::{Story, Telling, Words};
 
 /// What to do when somebody else may have the key.
-const REPLACE: &[&str] = &[
+pub(super) const REPLACE: &[&str] = &[
     "Make a new key in the Control Panel (Profile Settings, API Key).",
     "Put the new key on your server and check that one payment works.",
     "Revoke the old key.",
     "Review payments and refunds since the first call.",
     "Tell support what you found and give them the reference.",
 ];
-const TRADE: &str = "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
+pub(super) const TRADE: &str =
+    "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
 
 /// What the kinds have in common.
 fn tell(t: &Telling<'_>, story: &mut Story) {

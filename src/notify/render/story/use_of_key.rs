@@ -2,6 +2,7 @@
 
 use super::super::when::{count, number};
 use super::Words;
+use super::misuse::{REPLACE, TRADE};
 
 pub(super) const NEW_IP: Words = Words {
     subject: |_, key| format!("{key} used from a new network"),
@@ -13,14 +14,8 @@ pub(super) const NEW_IP: Words = Words {
         story.why.extend(t.watched());
         story.why.extend(t.evidence.odds().map(|odds| format!("For this key, a new network comes {odds}.")));
         story.nothing = "There is nothing to do if you moved a server, made a new release, or an agency works there.";
-        story.steps = &[
-            "Make a new key in the Control Panel (Profile Settings, API Key).",
-            "Put the new key on your server and check that one payment works.",
-            "Revoke the old key.",
-            "Review payments and refunds since the first call.",
-            "Tell support what you found and give them the reference.",
-        ];
-        story.trade = "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
+        story.steps = REPLACE;
+        story.trade = TRADE;
         story.did = "We blocked nothing.";
         story.after = "If you did not know the network, the steps of our first mail still hold.";
     },
@@ -72,7 +67,7 @@ pub(super) const CLIENT_SIDE_USE: Words = Words {
             "Revoke the old key.",
             "Review payments and refunds since the first call.",
         ];
-        story.trade = "Revoking the old key first is safest. It also stops your shop until the new key is in place.";
+        story.trade = TRADE;
         story.did = "We blocked nothing. The key still works.";
         story.after = "If the key was in a page or an app, do replace it.";
     },
