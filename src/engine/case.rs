@@ -160,7 +160,12 @@ impl OpenCase {
         if (worse && is_own) || stronger {
             self.alert.summary = summary(rule, sign);
         }
+        let kind_before = self.alert.kind;
         let new_reason = counts && self.add_reason(rule.kind, sign);
+        if self.alert.kind != kind_before {
+            // What another kind has observed is no measure for this one.
+            self.alert.evidence = Value::Object(Map::new());
+        }
         if is_own || stronger {
             self.take_evidence(sign);
         }
