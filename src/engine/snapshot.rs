@@ -101,7 +101,7 @@ struct StoredRates {
     n_days: [u16; 2],
     weeks: Vec<u8>,
     n_weeks: u16,
-    scatter: [f32; 10],
+    scatter: [f32; 8],
     more: [f32; 7],
 }
 

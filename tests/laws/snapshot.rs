@@ -140,6 +140,22 @@ fn version_3_is_read_for_ever() {
 }
 
 #[test]
+fn an_older_profile_is_both_of_working_days_and_of_weekends() {
+    let subject = decode_subject(&golden("subject.v3"), 42).unwrap();
+    let learned = subject.keys.iter().find(|key| key.features.rates.days_learned() > 0).unwrap();
+    assert!(learned.features.rates.usual_day() > 0.0, "what was usual is not forgotten");
+}
+
+#[test]
+fn version_4_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v4"), 42).unwrap();
+    let waits = |key: &Key| key.cases.iter().any(|case| case.opens_at == Some(START));
+    assert!(subject.keys.iter().any(waits), "a case that waits to open");
+    assert!(subject.keys.iter().any(|key| key.features.rates.days_learned() > 0));
+    assert_eq!(decode_shard(&golden("shard.v4")).unwrap(), state());
+}
+
+#[test]
 fn a_newer_version_is_refused_as_such_and_others_as_damage() {
     for (first, want) in [(VERSION + 1, true), (255, true), (0, false)] {
         let mut bytes = golden("subject.v1");

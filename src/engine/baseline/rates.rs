@@ -23,7 +23,6 @@ const CATCH_UP_HOURS: i64 = 21 * 24;
 /// What is believed of scatter before a key has shown its own.
 const PRIOR_TEN: Prior = Prior { alpha: 0.5, weight: 24.0 };
 const PRIOR_HOUR: Prior = Prior { alpha: 0.3, weight: 24.0 };
-const PRIOR_LOW: Prior = Prior { alpha: 0.25, weight: 24.0 };
 const PRIOR_DAY: Prior = Prior { alpha: 0.1, weight: 4.0 };
 /// The fixed odds beyond which a count is held out of learning.
 const HOLD_OUT_ODDS: f64 = 1e-4;
@@ -76,7 +75,6 @@ pub struct Rates {
     profile: Profile,
     ten: Scatter,
     hour: Scatter,
-    low: Scatter,
     day: Scatter,
     tail: Tail,
     /// Calls and expected calls of the last day or so.
@@ -111,8 +109,8 @@ pub struct Excess {
     pub window: Window,
     /// How surprising it is for this key: -ln of the odds.
     pub surprise: f64,
-    /// The largest count that would still be usual.
-    pub usual_up_to: u64,
+    /// The largest count that would still be usual; none where the least is meant.
+    pub usual_up_to: Option<u64>,
     /// When it began.
     pub since: Millis,
 }
@@ -140,7 +138,6 @@ impl Default for Rates {
             profile: Profile::default(),
             ten: Scatter::default(),
             hour: Scatter::default(),
-            low: Scatter::default(),
             day: Scatter::default(),
             tail: Tail::default(),
             level: [0.0; 2],
@@ -169,8 +166,8 @@ pub struct RatesParts {
     pub offset: Millis,
     /// Expected calls.
     pub profile: ProfileParts,
-    /// Scatter of ten minutes, of hours, of hours with less, of days: excess, square of each; then the tail's.
-    pub scatter: [f32; 10],
+    /// Scatter of ten minutes, of hours, of days: excess, square of each; then the tail's.
+    pub scatter: [f32; 8],
     /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts.
     pub more: [f32; 7],
 }
@@ -179,7 +176,7 @@ impl Rates {
     /// Takes the numbers apart.
     pub fn to_parts(&self) -> RatesParts {
         let of = |s: &Scatter| [s.excess, s.square];
-        let [a, b, c, d] = [of(&self.ten), of(&self.hour), of(&self.low), of(&self.day)];
+        let [a, b, c] = [of(&self.ten), of(&self.hour), of(&self.day)];
         RatesParts {
             ring: (self.ring, self.shift, self.rest),
             held: self.held,
@@ -188,7 +185,7 @@ impl Rates {
             learned_to: self.learned_to,
             offset: self.offset,
             profile: self.profile.to_parts(),
-            scatter: [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1], self.tail.excess, self.tail.n],
+            scatter: [a[0], a[1], b[0], b[1], c[0], c[1], self.tail.excess, self.tail.n],
             more: [self.level[0], self.level[1], self.peak, self.rows, self.before[0], self.before[1], self.bursts],
         }
     }
@@ -210,9 +207,8 @@ impl Rates {
             profile: Profile::from_parts(&parts.profile),
             ten: of(0),
             hour: of(2),
-            low: of(4),
-            day: of(6),
-            tail: Tail { excess: s[8], n: s[9] },
+            day: of(4),
+            tail: Tail { excess: s[6], n: s[7] },
             level: [calls, expected],
             peak,
             rows,
@@ -335,10 +331,7 @@ impl Rates {
                 let share = (busiest / total) as f32;
                 self.bursts += BURST_WEIGHT * (share - self.bursts);
             }
-            if total < mu
-                && surprise_low(total as u64, mu, self.alpha_low()) > HOLD_OUT_LOW
-                && self.held < HELD_HOURS_MAX
-            {
+            if total < mu && surprise_low(total as u64, mu, alpha) > HOLD_OUT_LOW && self.held < HELD_HOURS_MAX {
                 self.held += 1;
                 return;
             }
@@ -347,9 +340,6 @@ impl Rates {
                 self.tail.learn(surprise_high(learned as u64, mu, alpha).min(TAIL_CLIP));
             }
             self.hour.learn(learned.min(ceiling), mu);
-            if learned < mu {
-                self.low.learn(learned, mu);
-            }
             self.level[0] = self.level[0] * LEVEL_DECAY + learned.min(LEVEL_STEP * mu + 1.0) as f32;
             self.level[1] = self.level[1] * LEVEL_DECAY + mu as f32;
             if on_its_clock.rem_euclid(24) == 23 && self.profile.days_learned() > 1 {
@@ -396,11 +386,6 @@ impl Rates {
 
     fn alpha_hour(&self) -> f64 {
         self.hour.alpha(PRIOR_HOUR, self.profile.mean_hour())
-    }
-
-    /// For fewer calls than usual: what is below the mean is bounded, so it may not look calmer than the whole.
-    fn alpha_low(&self) -> f64 {
-        self.low.alpha(PRIOR_LOW, self.profile.mean_hour()).max(self.alpha_hour())
     }
 
     fn alpha_ten(&self) -> f64 {

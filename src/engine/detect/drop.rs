@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::rates::Ask;
-use crate::engine::detect::volume::{odds_in_words, odds_sentence, surprise_of};
+use crate::engine::detect::volume::{self, odds_in_words, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, MINUTE, Millis, duration_text, rfc3339};
@@ -101,13 +101,7 @@ impl Detector for Fall {
                 odds_sentence(few.surprise, TESTS_A_DAY)
             ),
             source: None,
-            evidence: vec![
-                ("observed", window.observed.into()),
-                ("expected", json!((window.expected * 10.0).round() / 10.0)),
-                ("window", "1h".into()),
-                ("odds", odds_in_words(few.surprise, TESTS_A_DAY).into()),
-                ("learned_days", rates.days_learned().into()),
-            ],
+            evidence: volume::evidence(&few, TESTS_A_DAY, rates.days_learned()),
         }))
     }
 

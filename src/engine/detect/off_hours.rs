@@ -1,10 +1,8 @@
 //! `off_hours`: calls at an hour at which this key is always still.
 
-use serde_json::json;
-
 use crate::alert::Kind;
 use crate::engine::baseline::rates::Ask;
-use crate::engine::detect::volume::{odds_in_words, odds_sentence, surprise_of};
+use crate::engine::detect::volume::{self, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, Millis};
@@ -87,14 +85,7 @@ impl Detector for OffHours {
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: sight.source(),
-            evidence: vec![
-                ("observed", window.observed.into()),
-                ("expected", json!((window.expected * 10.0).round() / 10.0)),
-                ("usual_up_to", excess.usual_up_to.into()),
-                ("window", "1h".into()),
-                ("odds", odds_in_words(excess.surprise, TESTS_A_DAY).into()),
-                ("learned_days", sight.key.rates.days_learned().into()),
-            ],
+            evidence: volume::evidence(&excess, TESTS_A_DAY, sight.key.rates.days_learned()),
         }))
     }
 }

@@ -1,10 +1,8 @@
 //! `spike`: far more accepted calls than the key makes at this hour, in windows from four minutes to a day.
 
-use serde_json::json;
-
 use crate::alert::Kind;
 use crate::engine::baseline::rates::Ask;
-use crate::engine::detect::volume::{odds_in_words, odds_sentence, surprise_of};
+use crate::engine::detect::volume::{self, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
@@ -90,18 +88,11 @@ impl Detector for Spike {
             reason: format!(
                 "{} calls in {length}; up to {} are usual for this key at this hour. {}",
                 window.observed,
-                excess.usual_up_to,
+                excess.usual_up_to.unwrap_or(window.observed),
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,
-            evidence: vec![
-                ("observed", window.observed.into()),
-                ("expected", json!((window.expected * 10.0).round() / 10.0)),
-                ("usual_up_to", excess.usual_up_to.into()),
-                ("window", length.into()),
-                ("odds", odds_in_words(excess.surprise, TESTS_A_DAY).into()),
-                ("learned_days", sight.key.rates.days_learned().into()),
-            ],
+            evidence: volume::evidence(&excess, TESTS_A_DAY, sight.key.rates.days_learned()),
         }))
     }
 }

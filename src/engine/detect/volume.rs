@@ -1,4 +1,10 @@
-//! What the kinds about volume share: a budget of false alerts as the odds of one test, and odds in plain words.
+//! What the kinds about volume share: a budget of false alerts as the odds of one test, odds in plain words, and
+//! evidence.
+
+use serde_json::{Value, json};
+
+use crate::engine::baseline::rates::Excess;
+use crate::time::duration_text;
 
 /// The surprise (-ln of the odds) that one test takes, where so many independent ones a day share a budget of false alerts
 /// in 1,000 key-days (Bonferroni).
@@ -22,6 +28,20 @@ pub fn odds_in_words(surprise: f64, tests_a_day: f64) -> String {
 /// The same as a sentence.
 pub fn odds_sentence(surprise: f64, tests_a_day: f64) -> String {
     format!("By chance this happens {} for this key.", odds_in_words(surprise, tests_a_day))
+}
+
+/// The evidence of an excess: what every kind about volume says of it. `usual_up_to` only where more would be too many.
+pub fn evidence(excess: &Excess, tests_a_day: f64, learned_days: u8) -> Vec<(&'static str, Value)> {
+    let window = excess.window;
+    let mut evidence = vec![
+        ("observed", window.observed.into()),
+        ("expected", json!((window.expected * 10.0).round() / 10.0)),
+        ("window", duration_text(window.length).into()),
+        ("odds", odds_in_words(excess.surprise, tests_a_day).into()),
+        ("learned_days", learned_days.into()),
+    ];
+    evidence.extend(excess.usual_up_to.map(|most| ("usual_up_to", most.into())));
+    evidence
 }
 
 #[cfg(test)]

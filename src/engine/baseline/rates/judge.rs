@@ -118,7 +118,7 @@ impl Rates {
         }
         // The same correction, the other way round.
         let odds = (-needed * raw / surprise.max(1e-9)).exp();
-        let usual_up_to = limit(expected, alpha, odds.max(1e-300)).saturating_sub(1);
+        let usual_up_to = Some(limit(expected, alpha, odds.max(1e-300)).saturating_sub(1));
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
         let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
@@ -182,7 +182,7 @@ impl Rates {
         (ask.surprise <= surprise).then(|| Excess {
             window: Window { starts_at, length: HOUR, observed, expected },
             surprise,
-            usual_up_to: limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1),
+            usual_up_to: Some(limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1)),
             since: self.began(starts_at, at, expected, HOUR),
         })
     }
@@ -194,7 +194,7 @@ impl Rates {
             return None;
         }
         // P(nothing) = (1 + alpha·M)^(-1/alpha) for M expected calls.
-        let alpha = self.alpha_low();
+        let alpha = self.alpha_hour();
         let needed = (((ask.surprise * alpha).exp() - 1.0) / alpha).max(ask.min_extra);
         let level = self.level().min(1.0);
         let (mut at, mut sum) = (last, 0.0);
@@ -231,12 +231,12 @@ impl Rates {
         if 0.35 * expected < observed as f64 {
             return None;
         }
-        let surprise = surprise_low(observed, expected, self.alpha_low());
+        let surprise = surprise_low(observed, expected, self.alpha_hour());
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
         (ask.surprise <= surprise).then_some(Excess {
             window: Window { starts_at, length: HOUR, observed, expected },
             surprise,
-            usual_up_to: 0,
+            usual_up_to: None,
             since: starts_at,
         })
     }

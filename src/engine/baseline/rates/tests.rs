@@ -92,6 +92,23 @@ fn silence_is_news_only_where_there_are_calls() {
     assert_eq!(rates.silence_due(day - DAY + 20 * HOUR - MINUTE, &ask), None, "the night");
 }
 
+/// Calls a minute from ten o'clock on, and whether they are too few by eleven.
+#[test]
+fn too_few_is_told_while_some_still_come() {
+    for (every_minutes, want) in [(1, false), (6, true), (10, true)] {
+        let (mut rates, day) = shop();
+        for minute in 0..120 {
+            add(&mut rates, day + 8 * HOUR + minute * MINUTE, 2);
+        }
+        let told = (1..60).step_by(every_minutes).any(|minute| {
+            let at = day + 10 * HOUR + minute * MINUTE;
+            add(&mut rates, at, 1);
+            !rates.is_back(at) && rates.too_few(at, &Ask { surprise: 11.7, min_extra: 15.0 }).is_some()
+        });
+        assert_eq!(told, want, "one in {every_minutes} minutes");
+    }
+}
+
 #[test]
 fn what_was_not_seen_is_not_learned() {
     let (mut seen, day) = shop();
