@@ -164,10 +164,10 @@ fn alerts_are_listed_and_shown_from_the_store() {
       m_1150  caibo_test_sk_…12ac  The key was found where others can read it.
     kw-02936b874fc9a750  2026-11-11 15:00 UTC  info      firing    rotation-overdue
       m_1150  caibo_live_sk_…3b90  The key is old and has not been replaced.
-    kw-0cee344db71505ec  2026-11-14 12:00 UTC  warning   firing    expiring-key
-      m_1131  caibo_live_sk_…e27d  The key will stop soon, and is still in use.
     kw-efc6af83f0ad044b  2026-11-14 15:23 UTC  info      firing    stale-key
       m_1150  caibo_test_sk_…12ac  The key has not been used for 10 days.
+    kw-396b6684660827af  2026-11-16 12:00 UTC  warning   firing    expiring-key
+      m_1131  caibo_live_sk_…e27d  The key will stop soon, and is still in use.
     ");
     insta::assert_snapshot!(keywatch(&["alerts", "show", "kw-be96", "--config", &config]).out, @r"
     kw-be9637a80f2dde61  2026-11-11 09:40 UTC  warning   resolved  rotated-key-use
