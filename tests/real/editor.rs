@@ -243,7 +243,7 @@ fn an_editor_completes_documents_and_marks() {
             &["Accepted calls that must have been seen", "Default: `20`", "From `1` to"],
         ),
         (new_ip, "runbook:", "run¦book:", &["What to do, in order"]),
-        (spike, "kind: spike", "kind: sp¦ike", &["beyond what the key's own hour-of-day profile"]),
+        (spike, "kind: spike", "kind: sp¦ike", &["beyond what the key's own hours of the week"]),
         ("rules/new-ip.test.yml", "rate: 20 per hour", "ra¦te: 20 per hour", &["How often, with `for`"]),
     ] {
         let answer = editor.at("textDocument/hover", name, &changed(name, from, to));
