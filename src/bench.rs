@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod engine;
 pub mod ground;
 pub mod kafka;
+mod lesson;
 pub mod machine;
 pub mod memory;
 pub mod report;

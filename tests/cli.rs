@@ -145,7 +145,10 @@ fn a_store_is_migrated_when_asked_and_read_afterwards() {
     let ran = keywatch(&["alerts", "list", "--config", &config]);
     assert_eq!(ran.code, Some(3));
     assert!(ran.err.contains("run `keywatch migrate`"), "{}", ran.err);
-    assert_eq!(keywatch(&["migrate", "--config", &config]).out, "done: 0001_init, 0002_fact_revisions, 0003_shadow\n");
+    assert_eq!(
+        keywatch(&["migrate", "--config", &config]).out,
+        "done: 0001_init, 0002_fact_revisions, 0003_shadow, 0004_lighter_checkpoints\n"
+    );
     assert_eq!(keywatch(&["migrate", "--config", &config]).out, "nothing to do: the store is up to date\n");
     assert_eq!(keywatch(&["alerts", "list", "--config", &config]).out, "no alerts\n");
     let text = "error: no alert `kw-12`\n\nhint: `keywatch alerts list` shows the references";

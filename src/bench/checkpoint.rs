@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::engine::Bench;
+use crate::bench::engine::{Bench, CALLS_PER_SECOND};
 use crate::bench::ground::{Folder, open_store};
 use crate::bench::report::{Figure, Report};
 use crate::bench::traffic::{Messages, Spread};
@@ -34,7 +34,7 @@ pub async fn run(size: &Size, url: Option<Secret>, rules: &RuleSet, decoder: &De
     let shard = ShardId { topic: format!("bench-{}", wall::instance_name()), partition: 0 };
     let epoch = store.acquire_shard(&shard, "bench", wall::now()).await?.epoch;
     let mut bench = Bench::new(rules);
-    bench.teach(size.keys, &Spread::Uniform, 0.0);
+    bench.teach(size.keys, &Spread::Uniform, CALLS_PER_SECOND);
     let all = write(&mut bench, &store, &shard, epoch, None).await?;
     // Keys in the order of their numbers: their IDs, and so their rows, lie all over the table.
     bench.touch_each(size.dirty);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use crate::bench::lesson::{self, Lessons};
 use crate::bench::report::{Figure, Report};
-use crate::bench::traffic::{self, Messages, Names, START, Spread};
+use crate::bench::traffic::{self, KEYS_PER_MERCHANT, Messages, Names, START, Spread};
 use crate::config::Limits;
 use crate::engine::detect::Watch;
 use crate::engine::intake::{Admitted, Intake, IntakeLimits};
@@ -15,15 +16,15 @@ use crate::engine::shard::{Output, Shard, World};
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
 use crate::rules::RuleSet;
-use crate::time::{DAY, HOUR, Millis, SECOND};
+use crate::time::{Millis, SECOND};
 use crate::wall;
 
 /// Messages decoded, admitted and judged together, as the service does.
 const BATCH: usize = 1_024;
 /// Messages made at once, outside the measured time.
 const CHUNK: usize = 64_000;
-/// Days that keys are taught before anything is measured: longer than every shipped rule learns.
-const DAYS_TAUGHT: i64 = 8;
+/// Calls a second of all keys together, where nobody says otherwise.
+pub(super) const CALLS_PER_SECOND: f64 = 100_000.0;
 /// The target for uniform keys (events a second).
 const TARGET: f64 = 1_000_000.0;
 
@@ -110,15 +111,16 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Lets each key be seen in the same hour of each day, from one of its networks after the other, with its share of
-    /// `calls`; and once more when that hour begins again: what follows finds learned keys with
-    /// open windows.
-    pub(super) fn teach(&mut self, keys: usize, spread: &Spread, calls: f64) {
-        for day in 1..=DAYS_TAUGHT {
-            let calls = |key| (spread.share(key, keys) * calls).max(1.0) as u32;
-            self.once_each(keys, START + day * DAY, HOUR - SECOND, day as u64, calls);
+    /// Puts `keys` keys in memory that have called `per_second` times together, each by its share, day and night, for
+    /// longer than every shipped rule learns; then lets each be seen once more.
+    pub(super) fn teach(&mut self, keys: usize, spread: &Spread, per_second: f64) {
+        let world = World { facts: &self.facts, rules: self.rules };
+        let mut lessons = Lessons::new(world);
+        let merchants = (0..keys).collect::<Vec<_>>();
+        for of_merchant in merchants.chunks(KEYS_PER_MERCHANT) {
+            self.shard.insert(lessons.merchant(of_merchant, |key| spread.share(key, keys) * per_second), None, world);
         }
-        self.once_each(keys, START + (DAYS_TAUGHT + 1) * DAY, 10 * SECOND, 0, |_| 1);
+        self.once_each(keys, lesson::END, 10 * SECOND, 0);
     }
 
     /// Stream time.
@@ -133,7 +135,7 @@ impl<'a> Bench<'a> {
 
     /// Lets each of the first `keys` keys be seen once more.
     pub(super) fn touch_each(&mut self, keys: usize) {
-        self.once_each(keys, self.now, 10 * SECOND, 1, |_| 1);
+        self.once_each(keys, self.now, 10 * SECOND, 1);
     }
 
     /// Judges messages.
@@ -146,12 +148,12 @@ impl<'a> Bench<'a> {
         self.step(&admitted);
     }
 
-    fn once_each(&mut self, keys: usize, start: Millis, within: Millis, which: u64, calls: impl Fn(usize) -> u32) {
+    fn once_each(&mut self, keys: usize, start: Millis, within: Millis, which: u64) {
         for key in 0..keys {
             let names = Names::of(key);
             let ts = start + within * key as Millis / keys as Millis;
             let mut admitted = Vec::new();
-            self.intake.admit(self.offset, traffic::event(&names, key, which, ts, calls(key)), &mut admitted);
+            self.intake.admit(self.offset, traffic::event(&names, key, which, ts, 1), &mut admitted);
             self.step(&admitted);
             self.offset += 1;
             self.now = self.now.max(ts);
@@ -166,7 +168,7 @@ impl<'a> Bench<'a> {
 
 pub(super) fn measure(keys: usize, spread: Spread, size: &Size, rules: &RuleSet, decoder: &Decoder) -> Measured {
     let mut bench = Bench::new(rules);
-    bench.teach(keys, &spread, size.events as f64);
+    bench.teach(keys, &spread, size.per_second);
     bench.out.changes.clear();
     let judged_before = bench.shard.counts().judged;
     let mut messages = Messages::new(keys, spread, bench.now, size.per_second);

@@ -1,6 +1,6 @@
 //! Resident memory for each learned key, everything included that the engine keeps of it.
 
-use crate::bench::engine::Bench;
+use crate::bench::engine::{Bench, CALLS_PER_SECOND};
 use crate::bench::machine::{peak_bytes, resident_bytes};
 use crate::bench::report::{Figure, Report};
 use crate::bench::traffic::Spread;
@@ -14,7 +14,7 @@ pub fn run(keys: usize, rules: &RuleSet) -> Report {
     let mut report = Report::new("memory");
     let before = resident_bytes().unwrap_or(0);
     let mut bench = Bench::new(rules);
-    bench.teach(keys, &Spread::Uniform, 0.0);
+    bench.teach(keys, &Spread::Uniform, CALLS_PER_SECOND);
     let after = resident_bytes().unwrap_or(0);
     report.count("keys", keys as u64);
     report.count("merchants", bench.shard.len() as u64);

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::app::on_own_thread;
 use crate::bench::checkpoint::store_all;
-use crate::bench::engine::Bench;
+use crate::bench::engine::{Bench, CALLS_PER_SECOND};
 use crate::bench::ground::{Folder, open_store, parts};
 use crate::bench::report::{Figure, Report};
 use crate::bench::traffic::{Messages, Spread};
@@ -41,7 +41,7 @@ pub async fn run(
         let shard = ShardId { topic: topic.to_string(), partition: 0 };
         let epoch = store.acquire_shard(&shard, "bench", wall::now()).await?.epoch;
         let mut bench = Bench::new(rules);
-        bench.teach(keys, &Spread::Uniform, 0.0);
+        bench.teach(keys, &Spread::Uniform, CALLS_PER_SECOND);
         store_all(&mut bench, &store, &shard, epoch).await?;
         store.close().await;
         (bench.position(), bench.now())

@@ -7,9 +7,9 @@ use crate::event::{AuthEvent, Env, Outcome};
 use crate::time::{DAY, Millis, rfc3339};
 
 /// Keys of one merchant.
-const KEYS_PER_MERCHANT: usize = 2;
+pub(super) const KEYS_PER_MERCHANT: usize = 2;
 /// Networks that a key is used from.
-const NETWORKS: u64 = 3;
+pub(super) const NETWORKS: u64 = 3;
 /// Midnight before the first made-up event.
 pub const START: Millis = 20_500 * DAY;
 
@@ -112,7 +112,7 @@ impl Names {
 }
 
 /// One of a key's addresses; numbers from [`NETWORKS`] on are strangers'.
-fn address(key: usize, which: u64) -> Ipv4Addr {
+pub(super) fn address(key: usize, which: u64) -> Ipv4Addr {
     Ipv4Addr::from(0x1000_0000 + (mix((key as u64) << 8 | which) as u32 & 0x3FFF_FFFF))
 }
 
@@ -124,6 +124,9 @@ pub fn event(names: &Names, key: usize, which: u64, ts: Millis, count: u32) -> A
         key_env: Some(Env::Live),
         merchant_id: Some(names.merchant_id.as_str().into()),
         endpoint_env: Some(Env::Live),
+        method: Some("POST".into()),
+        path: Some("/v1/payments".into()),
+        user_agent: Some("caibo-node/3.1.0".into()),
         source_ip: Some(IpAddr::V4(address(key, which % NETWORKS))),
         outcome: Outcome::Ok,
         count,
@@ -149,7 +152,8 @@ impl Messages {
     }
 
     /// Adds one message to `bytes`; returns its merchant's number, which decides its partition. One in 200 is refused, one in
-    /// 50 has a path with an identifier, one in 10,000 comes from a network that its key has not used.
+    /// 50 has a path with an identifier, one in 10,000 comes from a network and a
+    /// program that its key has not used.
     pub fn write(&mut self, bytes: &mut Vec<u8>) -> usize {
         let key = self.spread.draw(self.keys, &mut self.numbers);
         let names = Names::of(key);
@@ -161,13 +165,14 @@ impl Messages {
             if bits.is_multiple_of(200) { ("denied", "\"rate_limited\"", 429) } else { ("ok", "null", 200) };
         let path = if (bits >> 8).is_multiple_of(50) { "/v1/payments/pay_8c1d22a0" } else { "/v1/payments" };
         let which = if (bits >> 16).is_multiple_of(10_000) { NETWORKS } else { (bits >> 32) % NETWORKS };
+        let program = if which == NETWORKS { "python-requests/2.32.0" } else { "caibo-node/3.1.0" };
         let Names { key_id, hint, merchant_id } = &names;
         // Writing to memory does not fail.
         let _ = write!(
             bytes,
             "{{\"event_id\":\"{id:016x}{:08x}\",\"ts\":\"{}\",\"key_id\":\"{key_id}\",\"key_hint\":\"{hint}\",\
              \"key_env\":\"live\",\"merchant_id\":\"{merchant_id}\",\"endpoint_env\":\"live\",\"method\":\"POST\",\
-             \"path\":\"{path}\",\"source_ip\":\"{}\",\"user_agent\":\"caibo-node/3.1.0\",\"outcome\":\"{outcome}\",\
+             \"path\":\"{path}\",\"source_ip\":\"{}\",\"user_agent\":\"{program}\",\"outcome\":\"{outcome}\",\
              \"reason\":{reason},\"status\":{status},\"latency_ms\":{}}}",
             self.made,
             rfc3339(ts),

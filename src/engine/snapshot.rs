@@ -93,16 +93,24 @@ struct StoredRates {
     shift: u8,
     rest: u32,
     held: u8,
+    #[serde(serialize_with = "at_once")]
     hours: Vec<u8>,
     newest: i64,
     learned_to: i64,
     offset: i64,
+    #[serde(serialize_with = "at_once")]
     days: Vec<u8>,
     n_days: [u16; 2],
+    #[serde(serialize_with = "at_once")]
     weeks: Vec<u8>,
     n_weeks: u16,
     scatter: [f32; 8],
     more: [f32; 7],
+}
+
+/// The same form as byte by byte.
+fn at_once<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -369,7 +377,9 @@ fn load_values(stored: StoredValues) -> ValueBook {
 }
 
 fn to_bytes(numbers: &[u16]) -> Vec<u8> {
-    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+    let mut bytes = Vec::with_capacity(2 * numbers.len());
+    numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
+    bytes
 }
 
 fn from_bytes(bytes: &[u8]) -> Vec<u16> {

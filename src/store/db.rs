@@ -10,8 +10,9 @@ use sqlx::{Database, Decode, Encode, Executor, Postgres, QueryBuilder, Row as _,
 
 use super::StoreError;
 
-/// Rows that one statement of a bulk write carries.
+/// Rows that one statement of a bulk write carries. SQLite has one parameter for each value, PostgreSQL one for each column.
 const ROWS_PER_STATEMENT: usize = 500;
+const POSTGRES_ROWS_PER_STATEMENT: usize = 4_000;
 
 /// Connections to one of the two databases.
 #[derive(Clone, Debug)]
@@ -169,8 +170,9 @@ impl Tx {
         conflict: &str,
     ) -> Result<(), StoreError> {
         let n_rows = columns.first().map_or(0, |(_, column)| column.len());
-        for start in (0..n_rows).step_by(ROWS_PER_STATEMENT) {
-            let range = start..n_rows.min(start + ROWS_PER_STATEMENT);
+        let per_statement = if self.is_postgres() { POSTGRES_ROWS_PER_STATEMENT } else { ROWS_PER_STATEMENT };
+        for start in (0..n_rows).step_by(per_statement) {
+            let range = start..n_rows.min(start + per_statement);
             let done = match self {
                 Tx::Sqlite(tx) => {
                     // Only whole chunks have a text that comes again and is worth caching.
@@ -207,6 +209,15 @@ impl Tx {
 
     pub(super) fn is_postgres(&self) -> bool {
         matches!(self, Tx::Postgres(_))
+    }
+
+    /// Lets the commit return before the disk has it. Only for what counts once a later commit, which waits, is there: that
+    /// one is behind it in the log. SQLite's log is written without waiting anyway.
+    pub(super) async fn wait_for_no_disk(&mut self) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.execute("slice", "SET LOCAL synchronous_commit = off", values![]).await?;
+        }
+        Ok(())
     }
 }
 

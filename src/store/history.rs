@@ -16,7 +16,8 @@ impl Store {
     /// Subjects after `after` that a replay has stored and no partition of Kafka has taken yet, ordered by ID.
     pub async fn history_subjects(&self, after: &str, limit: i64) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT h.id AS id FROM subjects h WHERE h.topic = $1 AND h.id > $2 AND NOT EXISTS \
-             (SELECT 1 FROM subjects o WHERE o.id = h.id AND o.topic <> $1) ORDER BY id LIMIT $3";
+             (SELECT 1 FROM shards s JOIN subjects o ON o.topic = s.topic AND o.partition = s.partition \
+             WHERE s.topic <> $1 AND o.id = h.id) ORDER BY id LIMIT $3";
         let rows = self.pools.fetch("subjects", sql, values![HISTORY_TOPIC, after, limit]).await?;
         rows.iter().map(|row| row.get("id")).collect()
     }

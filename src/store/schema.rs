@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -30,6 +30,12 @@ const MIGRATIONS: [Migration; 3] = [
         name: "0003_shadow",
         sqlite: include_str!("../../migrations/sqlite/0003_shadow.sql"),
         postgres: include_str!("../../migrations/postgres/0003_shadow.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "0004_lighter_checkpoints",
+        sqlite: include_str!("../../migrations/sqlite/0004_lighter_checkpoints.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_lighter_checkpoints.sql"),
     },
 ];
 

@@ -38,9 +38,11 @@ impl Store {
             "SELECT id, current_to, next_due, blob FROM subjects WHERE topic = $1 AND partition = $2 AND id {is_one_of}"
         );
         let is_one_of = self.pools.any_of("$1");
+        // Through the list of shards: their key begins with the shard, and an index of IDs alone would cost each checkpoint.
         let foreign = format!(
-            "SELECT id, CAST(0 AS BIGINT) AS current_to, next_due, blob FROM subjects WHERE id {is_one_of} \
-             ORDER BY id, updated_at, topic, partition"
+            "SELECT o.id AS id, CAST(0 AS BIGINT) AS current_to, o.next_due AS next_due, o.blob AS blob \
+             FROM shards s JOIN subjects o ON o.topic = s.topic AND o.partition = s.partition AND o.id {is_one_of} \
+             ORDER BY o.id, o.updated_at, o.topic, o.partition"
         );
         let mut found: BTreeMap<String, SubjectRow> = BTreeMap::new();
         for ids in ids.chunks(IDS_PER_QUERY) {
@@ -92,6 +94,7 @@ impl Store {
         now: Millis,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_fenced(shard, epoch).await?;
+        tx.wait_for_no_disk().await?;
         write_subjects(&mut tx, shard, rows, now).await?;
         write_usage(&mut tx, usage).await?;
         tx.commit().await

@@ -175,7 +175,10 @@ fn newer_database_is_refused() {
 fn pending_migrations_are_named() {
     for_each_store(|store| async move {
         store.sql("DELETE FROM schema_migrations RETURNING name").await;
-        assert_eq!(store.pending_migrations().await.unwrap(), ["0001_init", "0002_fact_revisions", "0003_shadow"]);
+        assert_eq!(
+            store.pending_migrations().await.unwrap(),
+            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints"]
+        );
         let error = store.require_migrated().await.unwrap_err();
         assert!(matches!(&error, StoreError::Migration(text) if text.contains("0001_init")), "{error}");
     });
@@ -186,14 +189,17 @@ fn memory_store_lives_on_one_connection() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let config = StoreConfig { url: Secret::new("sqlite::memory:"), max_connections: 4, migrate: true };
         let store = Store::open(&config).await.unwrap();
-        assert_eq!(store.pending_migrations().await.unwrap(), ["0001_init", "0002_fact_revisions", "0003_shadow"]);
+        assert_eq!(
+            store.pending_migrations().await.unwrap(),
+            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints"]
+        );
         store.migrate().await.unwrap();
         store.set_meta_once("a", "b").await.unwrap();
         assert_eq!(store.meta("a").await.unwrap().as_deref(), Some("b"));
         let other = Store::open(&config).await.unwrap();
         assert_eq!(
             other.pending_migrations().await.unwrap(),
-            ["0001_init", "0002_fact_revisions", "0003_shadow"],
+            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints"],
             "each has its own"
         );
     });

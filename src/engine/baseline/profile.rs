@@ -157,11 +157,16 @@ impl Profile {
 
     /// The share of a day's calls that falls into its three busiest hours: near 1 for a nightly job.
     pub fn concentration(&self) -> f64 {
-        let mut hours: Vec<f64> =
-            (0..HOURS).map(|hour| f64::from(unpack(self.days[0][hour].max(self.days[1][hour])))).collect();
-        hours.sort_by(|a, b| b.total_cmp(a));
-        let total: f64 = hours.iter().sum();
-        if total > 0.0 { hours.iter().take(3).sum::<f64>() / total } else { 0.0 }
+        let (mut total, mut busiest) = (0.0, [0.0_f64; 3]);
+        for hour in 0..HOURS {
+            let calls = f64::from(unpack(self.days[0][hour].max(self.days[1][hour])));
+            total += calls;
+            if busiest[2] < calls {
+                busiest[2] = calls;
+                busiest.sort_by(|a, b| b.total_cmp(a));
+            }
+        }
+        if total > 0.0 { busiest.iter().sum::<f64>() / total } else { 0.0 }
     }
 }
 

@@ -87,6 +87,40 @@ pub struct Rates {
     bursts: f32,
     /// Expected calls of the last 5 and the last 23 closed hours.
     before: [f32; 2],
+    known: Known,
+}
+
+/// What follows from the rest, worked out when an hour begins rather than at each call. Not stored.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Calls expected in an hour of an average day.
+    mean_hour: f32,
+    is_bursty: bool,
+    usual: Usual,
+}
+
+/// What is usual in one hour.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    /// Hours since 1970 (UTC), -1 where it was not worked out.
+    hour: i64,
+    /// Calls expected in the hour before, in this one and in the next.
+    expected: [f32; 3],
+    /// The same with a little of the neighbours, of the hour before and of this one.
+    smooth: [f32; 2],
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Known { mean_hour: 0.0, is_bursty: false, usual: Usual { hour: -1, expected: [0.0; 3], smooth: [0.0; 2] } }
+    }
+}
+
+/// It follows from the rest, and what was not worked out yet is no difference.
+impl PartialEq for Known {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// How a window's count compares with what is usual.
@@ -145,6 +179,7 @@ impl Default for Rates {
             rows: 0.0,
             bursts: 0.0,
             before: [0.0; 2],
+            known: Known::default(),
         }
     }
 }
@@ -195,7 +230,7 @@ impl Rates {
         let s = &parts.scatter;
         let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
         let [calls, expected, peak, rows, five, day, bursts] = parts.more;
-        Rates {
+        let mut rates = Rates {
             ring: parts.ring.0,
             shift: parts.ring.1,
             rest: parts.ring.2,
@@ -214,7 +249,10 @@ impl Rates {
             rows,
             bursts,
             before: [five, day],
-        }
+            known: Known::default(),
+        };
+        rates.work_out();
+        rates
     }
 
     /// Reads from each part of the memory that counting and judging will read.
@@ -253,6 +291,10 @@ impl Rates {
             self.newest = bucket;
         } else if self.newest - bucket >= RING as i64 {
             return;
+        }
+        let hour = at.div_euclid(HOUR);
+        if self.known.usual.hour < hour {
+            self.known.usual = self.usual_of(hour);
         }
         let is_row = if calls >= 8 { 1.0 } else { 0.0 };
         self.rows += 0.02 * (is_row - self.rows);
@@ -297,6 +339,31 @@ impl Rates {
         let to = self.learned_to;
         let high = |hour: i64| self.profile.expected_high(profile::hour_of(hour * HOUR, self.offset));
         self.before = [5, 23].map(|n| (to - n..to).map(high).sum::<f64>() as f32);
+        self.work_out();
+    }
+
+    /// Works out again what follows from what was learned.
+    fn work_out(&mut self) {
+        let mean_hour = self.profile.mean_hour();
+        let peak = f64::from(self.peak);
+        let usual_day = mean_hour * (DAY / HOUR) as f64;
+        let is_bursty =
+            self.bursts >= BURSTY || self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * usual_day <= peak);
+        self.known = Known { mean_hour: mean_hour as f32, is_bursty, ..Known::default() };
+    }
+
+    /// What is usual in an hour since 1970 (UTC).
+    fn usual(&self, hour: i64) -> Usual {
+        if self.known.usual.hour == hour { self.known.usual } else { self.usual_of(hour) }
+    }
+
+    fn usual_of(&self, hour: i64) -> Usual {
+        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
+        let expected = [-1, 0, 1].map(|offset| self.profile.expected(on_its_clock + offset) as f32);
+        let high = [-2, -1, 0, 1].map(|offset| self.profile.expected_high(on_its_clock + offset));
+        // Work does not start at the full hour.
+        let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
+        Usual { hour, expected, smooth: [smooth(high[0], high[1], high[2]), smooth(high[1], high[2], high[3])] }
     }
 
     fn learn_hour(&mut self, hour: i64, is_unseen: bool) {
@@ -319,7 +386,7 @@ impl Rates {
             let mut busiest = 0.0_f64;
             for ten in 0..6 {
                 let from = hour * PER_HOUR + ten * PER_TEN;
-                let x = (from..from + PER_TEN).map(|bucket| self.count_of(bucket)).sum::<u64>() as f64;
+                let x = self.count_from(from, from + PER_TEN - 1) as f64;
                 let usual = mu / 6.0;
                 busiest = busiest.max(x);
                 if TEN_FROM <= usual {
@@ -351,6 +418,7 @@ impl Rates {
             }
         }
         self.profile.learn(on_its_clock, total, learned);
+        self.known.mean_hour = self.profile.mean_hour() as f32;
         self.peak = (self.peak * PEAK_DECAY).max(total as f32);
     }
 
@@ -360,7 +428,20 @@ impl Rates {
     }
 
     fn ring_hour(&self, hour: i64) -> u64 {
-        (hour * PER_HOUR..(hour + 1) * PER_HOUR).map(|bucket| self.count_of(bucket)).sum()
+        self.count_from(hour * PER_HOUR, (hour + 1) * PER_HOUR - 1)
+    }
+
+    /// Calls in the buckets from `first` to `last`.
+    fn count_from(&self, first: i64, last: i64) -> u64 {
+        let (first, last) = (first.max(self.newest - RING as i64 + 1), last.min(self.newest));
+        if last < first {
+            return 0;
+        }
+        let sum = |counts: &[u16]| counts.iter().map(|n| u32::from(*n)).sum::<u32>();
+        let (from, to) = (slot(first), slot(last));
+        let units =
+            if from <= to { sum(&self.ring[from..=to]) } else { sum(&self.ring[from..]) + sum(&self.ring[..=to]) };
+        u64::from(units) << self.shift
     }
 
     /// Calls of an hour, whether it is closed or not.
@@ -378,22 +459,21 @@ impl Rates {
         self.profile.expected(profile::hour_of(hour * HOUR, self.offset))
     }
 
-    /// The same with a little of both neighbours: work does not start at the full hour.
+    /// The same with a little of both neighbours.
     fn smooth(&self, hour: i64) -> f64 {
-        let near = |offset: i64| self.profile.expected_high(profile::hour_of((hour + offset) * HOUR, self.offset));
-        near(0).max(0.5 * near(-1).max(near(1)))
+        f64::from(self.usual(hour).smooth[1])
     }
 
     fn alpha_hour(&self) -> f64 {
-        self.hour.alpha(PRIOR_HOUR, self.profile.mean_hour())
+        self.hour.alpha(PRIOR_HOUR, self.mean_hour())
     }
 
     fn alpha_ten(&self) -> f64 {
-        self.ten.alpha(PRIOR_TEN, self.profile.mean_hour() / 6.0)
+        self.ten.alpha(PRIOR_TEN, self.mean_hour() / 6.0)
     }
 
     fn alpha_day(&self) -> f64 {
-        self.day.alpha(PRIOR_DAY, self.profile.mean_hour() * HOURS as f64)
+        self.day.alpha(PRIOR_DAY, self.mean_hour() * HOURS as f64)
     }
 
     /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
@@ -408,7 +488,12 @@ impl Rates {
 
     /// Calls expected in a usual day.
     pub fn usual_day(&self) -> f64 {
-        self.profile.mean_hour() * (DAY / HOUR) as f64
+        self.mean_hour() * (DAY / HOUR) as f64
+    }
+
+    /// Calls expected in an hour of an average day.
+    fn mean_hour(&self) -> f64 {
+        f64::from(self.known.mean_hour)
     }
 
     /// The newest ten minutes and their hour. `None` unless `at` lies in the newest ten minutes.
@@ -419,8 +504,8 @@ impl Rates {
         }
         let hour = at.div_euclid(HOUR);
         let mu = self.smooth(hour).max(1e-3);
-        let in_ten = (ten * PER_TEN..=self.newest).map(|b| self.count_of(b)).sum();
-        let in_hour = (hour * PER_HOUR..=self.newest).map(|b| self.count_of(b)).sum();
+        let in_ten = self.count_from(ten * PER_TEN, self.newest);
+        let in_hour = self.count_from(hour * PER_HOUR, self.newest);
         Some([
             Window { starts_at: ten * 10 * MINUTE, length: 10 * MINUTE, observed: in_ten, expected: mu / 6.0 },
             Window { starts_at: hour * HOUR, length: HOUR, observed: in_hour, expected: mu },
@@ -430,7 +515,7 @@ impl Rates {
     /// Calls of the last `length` up to the bucket of `at`, that one among them; at most an hour.
     pub fn calls_since(&self, at: Millis, length: Millis) -> u64 {
         let last = at.div_euclid(BUCKET);
-        (last - length / BUCKET + 1..=last).map(|bucket| self.count_of(bucket)).sum()
+        self.count_from(last - length / BUCKET + 1, last)
     }
 
     /// Calls expected in the last `length` (at most an hour) before `at`.
@@ -438,14 +523,13 @@ impl Rates {
         let hour = at.div_euclid(HOUR);
         let in_this = (at - hour * HOUR).min(length) as f64 / HOUR as f64;
         let in_last = length as f64 / HOUR as f64 - in_this;
-        let last = if in_last > 0.0 { self.smooth(hour - 1) * in_last } else { 0.0 };
-        (self.smooth(hour) * in_this + last).max(length as f64 / HOUR as f64 * 1e-3)
+        let [last, this] = self.usual(hour).smooth.map(f64::from);
+        (this * in_this + last * in_last).max(length as f64 / HOUR as f64 * 1e-3)
     }
 
     /// Whether the key works in bursts: a job, or a machine that builds.
     fn is_bursty(&self) -> bool {
-        let peak = f64::from(self.peak);
-        self.bursts >= BURSTY || self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * self.usual_day() <= peak)
+        self.known.is_bursty
     }
 }
 

@@ -74,7 +74,7 @@ impl Detector for Fall {
         if !sight.accepted() || sight.novelty.is_none() {
             return Verdict::Nothing;
         }
-        if rates.is_back(ts) {
+        if sight.open && rates.is_back(ts) {
             return Verdict::End(ts);
         }
         // A window that nothing is known of in part says nothing; nor does one of a key that is being replaced.
@@ -84,6 +84,9 @@ impl Detector for Fall {
             return Verdict::Nothing;
         }
         let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
+        if rates.is_back(ts) {
+            return Verdict::Nothing;
+        }
         let window = few.window;
         Verdict::Sign(Box::new(Sign {
             opens: true,

@@ -166,12 +166,12 @@ impl Rates {
     /// Calls in an hour that is always still for this key, where others are not.
     pub fn off_hours(&self, at: Millis, ask: &Ask) -> Option<Excess> {
         let observed = self.calls_since(at, HOUR);
-        let mean = self.profile.mean_hour();
+        let mean = self.mean_hour();
         if (observed as f64) < ask.min_extra || self.usual_day() < 12.0 || self.is_bursty() {
             return None;
         }
         let hour = at.div_euclid(HOUR);
-        let still = (-1..=1).map(|offset| self.expected_in(hour + offset)).fold(0.0, f64::max);
+        let still = self.usual(hour).expected.map(f64::from).into_iter().fold(0.0, f64::max);
         if STILL * mean < still {
             return None;
         }
@@ -222,8 +222,8 @@ impl Rates {
         }
         let hour = at.div_euclid(HOUR);
         let part = (at - hour * HOUR) as f64 / HOUR as f64;
-        let expected =
-            (self.expected_in(hour) * part + self.expected_in(hour - 1) * (1.0 - part)) * self.level().min(1.0);
+        let [last, this, _] = self.usual(hour).expected.map(f64::from);
+        let expected = (this * part + last * (1.0 - part)) * self.level().min(1.0);
         if expected < ask.min_extra {
             return None;
         }
