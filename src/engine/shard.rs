@@ -36,7 +36,7 @@ use timers::{Next, Reached, around};
 const SILENCE_MIN: Millis = 5 * MINUTE;
 const STREAM_DAYS: u8 = 3;
 /// How surprising its silence must be, and how many events must have been expected, for something to be missing.
-const STREAM_SILENCE: Ask = Ask { surprise: 16.0, min_extra: 20.0 };
+const STREAM_SILENCE: Ask = Ask::new(16.0, 20.0);
 
 /// What a step may look at beside the subject.
 #[derive(Clone, Copy)]

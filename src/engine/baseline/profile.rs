@@ -14,6 +14,8 @@ const CLASSES: usize = 2;
 const LIKE_DAYS_WEIGH: f64 = 2.0;
 /// The part of an hour of the week's own calls that counts whatever like days say.
 const OWN_WEEK: f64 = 0.8;
+/// So many times an hour of the week's own calls are expected at most, where it counts that there are some.
+const OWN_WEEK_TIMES: f64 = 2.0;
 /// Fewer calls an hour tell nothing about hours of the week.
 const ENOUGH_FOR_WEEKS: f64 = 0.25;
 /// The least weight that a new day and a new week have, once many have been seen.
@@ -135,6 +137,19 @@ impl Profile {
         let Some(weeks) = self.weeks.as_ref().filter(|weeks| WEEK as u16 <= weeks.n) else { return expected };
         let (weekday, of_day) = place(hour);
         expected.max(OWN_WEEK * f64::from(unpack(weeks.mean[weekday * HOURS + of_day])))
+    }
+
+    /// The same where too many would be worse: an hour that was still in weeks before may be so again, whatever like days do.
+    pub fn expected_low(&self, hour: i64) -> f64 {
+        let expected = self.expected(hour);
+        let Some(weeks) = self.weeks.as_ref().filter(|weeks| WEEK as u16 <= weeks.n) else { return expected };
+        let (weekday, of_day) = place(hour);
+        expected.min(OWN_WEEK_TIMES * f64::from(unpack(weeks.mean[weekday * HOURS + of_day])))
+    }
+
+    /// Whether each hour of the week was seen.
+    pub fn knows_weeks(&self) -> bool {
+        self.weeks.as_ref().is_some_and(|weeks| WEEK as u16 <= weeks.n)
     }
 
     /// Days that were learned.

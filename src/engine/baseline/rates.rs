@@ -51,8 +51,8 @@ const BURSTY: f32 = 0.55;
 const TAIL_FROM: f64 = 2.0;
 /// The surprise of one hour that teaches the tail at most.
 const TAIL_CLIP: f64 = 5.0;
-/// The largest hour is forgotten by a half in six weeks.
-const PEAK_DECAY: f32 = 0.999_3;
+/// The largest hour is forgotten by a half in five months: what runs once a month is still known the next time.
+const PEAK_DECAY: f32 = 0.999_8;
 
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,15 +104,21 @@ struct Known {
 struct Usual {
     /// Hours since 1970 (UTC), -1 where it was not worked out.
     hour: i64,
-    /// Calls expected in the hour before, in this one and in the next.
-    expected: [f32; 3],
-    /// The same with a little of the neighbours, of the hour before and of this one.
+    /// The most calls that are expected in the hour, the one before and the next.
+    near: f32,
+    /// Calls expected in the hour before and in this one, where too many would be worse than too few.
+    low: [f32; 2],
+    /// The same where too few would be worse, with a little of the neighbours.
     smooth: [f32; 2],
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Known { mean_hour: 0.0, is_bursty: false, usual: Usual { hour: -1, expected: [0.0; 3], smooth: [0.0; 2] } }
+        Known {
+            mean_hour: 0.0,
+            is_bursty: false,
+            usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
+        }
     }
 }
 
@@ -156,6 +162,15 @@ pub struct Ask {
     pub surprise: f64,
     /// Calls above the expected ones that it takes at least.
     pub min_extra: f64,
+    /// The least multiples of the usual are so many times as large as elsewhere.
+    pub floors: f64,
+}
+
+impl Ask {
+    /// With the least multiples as they are.
+    pub const fn new(surprise: f64, min_extra: f64) -> Self {
+        Ask { surprise, min_extra, floors: 1.0 }
+    }
 }
 
 impl Default for Rates {
@@ -359,11 +374,13 @@ impl Rates {
 
     fn usual_of(&self, hour: i64) -> Usual {
         let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
-        let expected = [-1, 0, 1].map(|offset| self.profile.expected(on_its_clock + offset) as f32);
+        let near = [-1, 0, 1].map(|offset| self.profile.expected(on_its_clock + offset) as f32);
+        let near = near.into_iter().fold(0.0, f32::max);
+        let low = [-1, 0].map(|offset| self.profile.expected_low(on_its_clock + offset) as f32);
         let high = [-2, -1, 0, 1].map(|offset| self.profile.expected_high(on_its_clock + offset));
         // Work does not start at the full hour.
         let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
-        Usual { hour, expected, smooth: [smooth(high[0], high[1], high[2]), smooth(high[1], high[2], high[3])] }
+        Usual { hour, near, low, smooth: [smooth(high[0], high[1], high[2]), smooth(high[1], high[2], high[3])] }
     }
 
     fn learn_hour(&mut self, hour: i64, is_unseen: bool) {
@@ -459,7 +476,12 @@ impl Rates {
         self.profile.expected(profile::hour_of(hour * HOUR, self.offset))
     }
 
-    /// The same with a little of both neighbours.
+    /// The same where too many would be worse than too few.
+    fn expected_low(&self, hour: i64) -> f64 {
+        self.profile.expected_low(profile::hour_of(hour * HOUR, self.offset))
+    }
+
+    /// The same where too few would be worse, with a little of both neighbours.
     fn smooth(&self, hour: i64) -> f64 {
         f64::from(self.usual(hour).smooth[1])
     }

@@ -7,7 +7,7 @@ use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_in_words, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
-use crate::time::{DAY, MINUTE, Millis, duration_text, rfc3339};
+use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text, rfc3339};
 
 /// Silences of a day that are told apart.
 const TESTS_A_DAY: f64 = 24.0;
@@ -15,8 +15,8 @@ const TESTS_A_DAY: f64 = 24.0;
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Drop,
-    doc: "No accepted call of a key for so long, or so few in an hour, that its own hours of the week and its scatter make it \
-          unlikely. Only for keys with a rhythm: what works in bursts is spared. Time of which nothing was seen (messages \
+    doc: "No accepted call of a key for so long, or so few in 1, 3 or 6 hours, that its own hours of the week and its scatter \
+          make it unlikely; or a daily job that did not run in its hours. Only for keys with a rhythm: other bursts are spared. Time of which nothing was seen (messages \
           lost, the whole stream silent) is not silence, and neither is a key that was replaced or revoked.",
     fires: Fires::ByTime,
     params: &[
@@ -54,10 +54,7 @@ struct Fall {
 impl Fall {
     fn new(p: &Params) -> Self {
         Fall {
-            ask: Ask {
-                surprise: surprise_of(p.number("budget"), TESTS_A_DAY),
-                min_extra: p.count("min_expected") as f64,
-            },
+            ask: Ask::new(surprise_of(p.number("budget"), TESTS_A_DAY), p.count("min_expected") as f64),
             learning_days: p.count("learning_days") as u8,
             quiet: p.duration("quiet"),
         }
@@ -77,17 +74,22 @@ impl Detector for Fall {
         if sight.open && rates.is_back(ts) {
             return Verdict::End(ts);
         }
-        // A window that nothing is known of in part says nothing; nor does one of a key that is being replaced.
-        let seen = sight.watch.resumed_at.is_none_or(|since| since + 75 * MINUTE <= ts);
+        // What is being replaced gets fewer calls.
         let is_ending = sight.facts.is_some_and(|f| f.replaced_at.is_some_and(|at| at <= ts));
-        if rates.days_learned() < self.learning_days || !seen || is_ending {
+        if rates.days_learned() < self.learning_days || is_ending {
             return Verdict::Nothing;
         }
         let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
-        if rates.is_back(ts) {
+        let window = few.window;
+        // A window of which nothing is known in part says nothing.
+        let is_seen = sight.watch.resumed_at.is_none_or(|since| since + 15 * MINUTE <= window.starts_at);
+        if rates.is_back(ts) || !is_seen {
             return Verdict::Nothing;
         }
-        let window = few.window;
+        let length = match window.length {
+            HOUR => "an hour".to_owned(),
+            length => duration_text(length),
+        };
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
@@ -96,9 +98,9 @@ impl Detector for Fall {
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
             score: 0.6,
-            summary: format!("{} calls in an hour; about {:.0} are usual.", window.observed, window.expected),
+            summary: format!("{} calls in {length}; about {:.0} are usual.", window.observed, window.expected),
             reason: format!(
-                "{} calls in an hour; about {:.0} are usual at this time. {}",
+                "{} calls in {length}; about {:.0} are usual at this time. {}",
                 window.observed,
                 window.expected,
                 odds_sentence(few.surprise, TESTS_A_DAY)

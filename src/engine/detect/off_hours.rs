@@ -51,7 +51,7 @@ struct OffHours {
 impl OffHours {
     fn new(p: &Params) -> Self {
         OffHours {
-            ask: Ask { surprise: surprise_of(p.number("budget"), TESTS_A_DAY), min_extra: p.count("min_calls") as f64 },
+            ask: Ask::new(surprise_of(p.number("budget"), TESTS_A_DAY), p.count("min_calls") as f64),
             learning_days: p.count("learning_days") as u8,
             quiet: p.duration("quiet"),
         }

@@ -25,14 +25,19 @@ const LONG: [Length; 2] = [
     Length { length: 6 * HOUR, floor: 2.5, burst: 0, fewer: 0.7 },
     Length { length: DAY, floor: 3.0, burst: 0, fewer: 1.4 },
 ];
-/// Days of the month on which jobs of the month run, and how many times the usual they may make before one was seen.
-const MONTH_BEGINS: u32 = 3;
+/// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
+/// days' calls, or times the expected ones, such a job may make before one was seen.
+const MONTH_JOBS: [std::ops::RangeInclusive<u32>; 3] = [1..=3, 14..=16, 28..=31];
+const MONTH_DAYS: f64 = 100.0;
 const MONTH_FLOOR: f64 = 60.0;
+/// And how much busier the beginning of a month may be for everybody.
+const MONTH_BEGINS: u32 = 3;
+const MONTH_TIMES: f64 = 1.5;
 /// Days after which each day of the week was seen, and calls a day below which that is waited for.
 const WEEK_SEEN: u8 = 8;
 const FEW_A_DAY: f64 = 50.0;
 /// A burst of a key that works in bursts must be larger than any before by so much.
-const BURST_FLOOR: f64 = 1.6;
+const BURST_FLOOR: f64 = 1.8;
 /// Calls in the last ten minutes, in times the expected, for what has begun to go on.
 const GOES_ON: f64 = 1.5;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
@@ -41,6 +46,28 @@ const STILL: f64 = 0.15;
 const SILENCE_HOURS_MAX: i64 = 12;
 /// And is no news before.
 const SILENCE_MIN: Millis = 15 * MINUTE;
+
+/// A job's calls fall into three hours of the day, at least so much of them.
+const JOB_SHARE: f64 = 0.6;
+/// It was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
+const JOB_PART: f64 = 0.5;
+const JOB_GRACE_HOURS: i64 = 2;
+const JOB_REST: f64 = 0.1;
+/// It runs once a day, some minutes or hours later than the day before.
+const JOB_EVERY: Millis = DAY + 3 * HOUR;
+const JOB_HOURS_MAX: i64 = 48;
+/// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
+/// less than so much.
+const FEW: f64 = 0.35;
+const FEW_STILL: f64 = 0.5;
+/// Longer windows in which too few is looked for, and how much more surprise they take together.
+const FEW_HOURS: [i64; 2] = [3, 6];
+const FEW_MORE: f64 = 0.7;
+
+/// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) for M of them.
+fn nothing_is_surprising(ask: &Ask, alpha: f64) -> f64 {
+    (((ask.surprise * alpha).exp() - 1.0) / alpha).max(ask.min_extra)
+}
 
 /// What is expected to be rare comes in clumps: an order is several calls, and so is a person who tries something. With
 /// `1 + CLUMP` calls in each, the variance is that many times the mean, which is this much more dispersion.
@@ -58,7 +85,8 @@ impl Rates {
         if hour_long < ask.min_extra.min(8.0) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
-        let level = self.level().max(1.0);
+        let month = if day_of_month(at + self.offset) <= MONTH_BEGINS { MONTH_TIMES } else { 1.0 };
+        let level = self.level().max(month);
         let ten = self.calls_since(at, 10 * MINUTE) as f64;
         let expected_ten = self.expected_since(at, 10 * MINUTE);
         // What has passed is told by the windows that it passed in.
@@ -77,7 +105,7 @@ impl Rates {
                 // The hours before that are learned, and those that are not yet.
                 let unlearned: f64 = (self.learned_to..hour).map(|hour| self.smooth(hour)).sum();
                 // The whole of this hour: what it expects may come at its beginning.
-                let expected = f64::from(before) + unlearned + self.smooth(hour);
+                let expected = (f64::from(before) + unlearned + self.smooth(hour)) * month;
                 if hour_long * (n + 1) as f64 <= expected * length.floor {
                     return None;
                 }
@@ -88,19 +116,23 @@ impl Rates {
     }
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
-        if observed < expected * length.floor || observed - expected < ask.min_extra {
+        if observed < expected * length.floor * ask.floors || observed - expected < ask.min_extra {
             return None;
         }
         let is_short = length.length <= HOUR;
         // Before each day of the week was seen once, what comes once a week looks like nothing before.
-        if self.days_learned() < WEEK_SEEN && self.usual_day() < FEW_A_DAY {
+        let is_little = self.usual_day() < FEW_A_DAY;
+        if self.days_learned() < WEEK_SEEN && is_little {
+            return None;
+        }
+        let months_work = (MONTH_DAYS * self.usual_day()).max(MONTH_FLOOR * expected);
+        if (is_little || self.is_bursty()) && self.is_day_of_jobs(at) && observed < months_work {
             return None;
         }
         if self.is_bursty() {
-            let month_begins = self.month_begins(at) && observed < MONTH_FLOOR * expected;
             let peak = f64::from(self.peak);
             let largest = if is_short { peak } else { peak.max(self.usual_day()) };
-            if month_begins || observed < BURST_FLOOR * largest + ask.min_extra / 2.0 {
+            if observed < BURST_FLOOR * largest + ask.min_extra / 2.0 {
                 return None;
             }
         }
@@ -154,13 +186,16 @@ impl Rates {
             11..=30 => (self.alpha_ten() * self.alpha_hour()).sqrt(),
             31..=60 => self.alpha_hour(),
             // What makes a whole day busy stays; what makes single hours busy evens out.
-            61..=360 => self.alpha_day() + (self.alpha_hour() - self.alpha_day()).max(0.0) / 6.0,
+            61..=360 => {
+                self.alpha_day() + (self.alpha_hour() - self.alpha_day()).max(0.0) * HOUR as f64 / length as f64
+            }
             _ => self.alpha_day(),
         }
     }
 
-    fn month_begins(&self, at: Millis) -> bool {
-        day_of_month(at + self.offset) <= MONTH_BEGINS
+    fn is_day_of_jobs(&self, at: Millis) -> bool {
+        let day = day_of_month(at + self.offset);
+        MONTH_JOBS.iter().any(|days| days.contains(&day))
     }
 
     /// Calls in an hour that is always still for this key, where others are not.
@@ -171,7 +206,7 @@ impl Rates {
             return None;
         }
         let hour = at.div_euclid(HOUR);
-        let still = self.usual(hour).expected.map(f64::from).into_iter().fold(0.0, f64::max);
+        let still = f64::from(self.usual(hour).near);
         if STILL * mean < still {
             return None;
         }
@@ -191,16 +226,14 @@ impl Rates {
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
         if self.is_bursty() {
-            return None;
+            return self.job_due(last, ask);
         }
-        // P(nothing) = (1 + alpha·M)^(-1/alpha) for M expected calls.
-        let alpha = self.alpha_hour();
-        let needed = (((ask.surprise * alpha).exp() - 1.0) / alpha).max(ask.min_extra);
+        let needed = nothing_is_surprising(ask, self.alpha_hour());
         let level = self.level().min(1.0);
         let (mut at, mut sum) = (last, 0.0);
         while at < last + SILENCE_HOURS_MAX * HOUR {
             let hour = at.div_euclid(HOUR);
-            let near = |offset: i64| self.expected_in(hour + offset);
+            let near = |offset: i64| self.expected_low(hour + offset);
             // The evening may come early.
             let rate = near(0).min(1.5 * near(1).max(near(-1))) * level;
             let end = (hour + 1) * HOUR;
@@ -215,6 +248,25 @@ impl Rates {
         None
     }
 
+    /// When a job that runs every day has missed its hours: they are over, and some more have passed.
+    fn job_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
+        if self.profile.concentration() < JOB_SHARE || !self.profile.knows_weeks() {
+            return None;
+        }
+        let needed = nothing_is_surprising(ask, self.alpha_day()).max(JOB_PART * self.usual_day());
+        let from = last.div_euclid(HOUR) + 1;
+        let mut sum = 0.0;
+        for hour in from..from + JOB_HOURS_MAX {
+            sum += self.expected_low(hour);
+            let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(|hour| self.expected_low(hour)).sum();
+            if needed <= sum && coming < JOB_REST * sum {
+                // It may have run at the beginning of its hours, and be early.
+                return Some(((hour + 1 + JOB_GRACE_HOURS) * HOUR).max(last + JOB_EVERY));
+            }
+        }
+        None
+    }
+
     /// Far fewer calls than usual in the last hour, some coming still.
     pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
         if self.is_bursty() || at.div_euclid(BUCKET) != self.newest {
@@ -222,23 +274,30 @@ impl Rates {
         }
         let hour = at.div_euclid(HOUR);
         let part = (at - hour * HOUR) as f64 / HOUR as f64;
-        let [last, this, _] = self.usual(hour).expected.map(f64::from);
-        let expected = (this * part + last * (1.0 - part)) * self.level().min(1.0);
-        if expected < ask.min_extra {
-            return None;
-        }
+        let level = self.level().min(1.0);
+        let [last, this] = self.usual(hour).low.map(f64::from);
+        let expected = (this * part + last * (1.0 - part)) * level;
         let observed = self.calls_since(at, HOUR);
-        if 0.35 * expected < observed as f64 {
+        if FEW_STILL * expected < observed as f64 {
             return None;
         }
-        let surprise = surprise_low(observed, expected, self.alpha_hour());
-        let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
-        (ask.surprise <= surprise).then_some(Excess {
-            window: Window { starts_at, length: HOUR, observed, expected },
-            surprise,
-            usual_up_to: None,
-            since: starts_at,
-        })
+        let hour_long = (ask.min_extra <= expected && observed as f64 <= FEW * expected).then(|| {
+            let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
+            let window = Window { starts_at, length: HOUR, observed, expected };
+            (window, surprise_low(observed, expected, self.alpha_hour()), ask.surprise)
+        });
+        let longer = FEW_HOURS.iter().filter_map(|n| {
+            let length = n * HOUR;
+            let before: f64 = (hour - n + 1..hour).map(|hour| self.expected_low(hour)).sum();
+            let expected = (before + this * part) * level;
+            let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
+            (2.0 * ask.min_extra <= expected && observed <= FEW * expected).then(|| {
+                let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
+                (window, surprise_low(observed as u64, expected, self.alpha(length)), ask.surprise + FEW_MORE)
+            })
+        });
+        let found = hour_long.into_iter().chain(longer).find(|(_, surprise, needed)| needed <= surprise);
+        found.map(|(window, surprise, _)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
     }
 
     /// Whether the last ten minutes are as usual: nothing is too few any more.
@@ -250,7 +309,7 @@ impl Rates {
     /// Calls expected between two times.
     pub fn expected_between(&self, from: Millis, to: Millis) -> f64 {
         let (mut at, mut sum) = (from, 0.0);
-        while at < to && at - from < HOURS as i64 * HOUR {
+        while at < to && at - from < 2 * HOURS as i64 * HOUR {
             let hour = at.div_euclid(HOUR);
             let end = ((hour + 1) * HOUR).min(to);
             sum += self.expected_in(hour) * (end - at) as f64 / HOUR as f64;

@@ -4,7 +4,7 @@ use super::*;
 use crate::time::SECOND;
 
 const LATENESS: Millis = 5 * MINUTE;
-const ASK: Ask = Ask { surprise: 14.0, min_extra: 20.0 };
+const ASK: Ask = Ask::new(14.0, 20.0);
 
 fn add(rates: &mut Rates, at: Millis, calls: u32) {
     rates.add(at, calls, LATENESS, None, |_| 0);
@@ -71,7 +71,7 @@ fn one_short_burst_is_not_too_many() {
 #[test]
 fn a_still_hour_is_known() {
     let (mut rates, day) = shop();
-    let ask = Ask { surprise: 11.0, min_extra: 5.0 };
+    let ask = Ask::new(11.0, 5.0);
     let told = (0..12).find(|n| {
         let at = day + 3 * HOUR + n * MINUTE;
         add(&mut rates, at, 1);
@@ -86,7 +86,7 @@ fn a_still_hour_is_known() {
 #[test]
 fn silence_is_news_only_where_there_are_calls() {
     let (rates, day) = shop();
-    let ask = Ask { surprise: 12.0, min_extra: 8.0 };
+    let ask = Ask::new(12.0, 8.0);
     let due = rates.silence_due(day - DAY + 12 * HOUR, &ask).unwrap() - (day - DAY + 12 * HOUR);
     assert!((10 * MINUTE..40 * MINUTE).contains(&due), "{due}");
     assert_eq!(rates.silence_due(day - DAY + 20 * HOUR - MINUTE, &ask), None, "the night");
@@ -103,7 +103,7 @@ fn too_few_is_told_while_some_still_come() {
         let told = (1..60).step_by(every_minutes).any(|minute| {
             let at = day + 10 * HOUR + minute * MINUTE;
             add(&mut rates, at, 1);
-            !rates.is_back(at) && rates.too_few(at, &Ask { surprise: 11.7, min_extra: 15.0 }).is_some()
+            !rates.is_back(at) && rates.too_few(at, &Ask::new(11.7, 15.0)).is_some()
         });
         assert_eq!(told, want, "one in {every_minutes} minutes");
     }
@@ -157,4 +157,42 @@ fn order_within_the_lateness_does_not_matter() {
     add(&mut a, times.last().unwrap() + DAY, 1);
     assert_eq!(a.profile, b.profile);
     assert_eq!(Rates::from_parts(&a.to_parts()), a);
+}
+
+/// A busy key whose hours differ as much as they do: most of its calls are missed for a while before that is no chance.
+#[test]
+fn too_few_takes_hours_where_hours_differ() {
+    const PARTS: [u32; 11] = [3, 14, 8, 20, 5, 11, 9, 17, 6, 10, 7];
+    let start = 20_000 * DAY;
+    let mut rates = Rates::default();
+    for minute in 0..14 * 24 * 60 {
+        add(&mut rates, start + minute * MINUTE, PARTS[(minute / 60 % 11) as usize] / 5);
+    }
+    let ask = Ask::new(11.7, 15.0);
+    let told = (0..6 * 60_i64).filter(|minute| minute % 9 == 0).find_map(|minute| {
+        let at = start + 14 * DAY + minute * MINUTE;
+        add(&mut rates, at, 1);
+        rates.too_few(at, &ask).map(|few| (minute, few.window.length))
+    });
+    assert!(told.is_some_and(|(minute, length)| 60 < minute && HOUR < length), "{told:?}");
+}
+
+/// What is kept at hand says the same as what is worked out anew.
+#[test]
+fn what_was_stored_says_the_same() {
+    let (mut rates, day) = shop();
+    let ask = Ask::new(8.0, 5.0);
+    for step in 0..600 {
+        let at = day + step * 3 * MINUTE;
+        (0..step % 13).for_each(|n| add(&mut rates, at + n * SECOND, 1));
+        let stored = Rates::from_parts(&rates.to_parts());
+        for (kept, anew) in [
+            (rates.too_many(at, &ask), stored.too_many(at, &ask)),
+            (rates.too_few(at, &ask), stored.too_few(at, &ask)),
+            (rates.off_hours(at, &ask), stored.off_hours(at, &ask)),
+        ] {
+            assert_eq!(kept, anew, "step {step}");
+        }
+        assert_eq!(rates.silence_due(at, &ask), stored.silence_due(at, &ask), "step {step}");
+    }
 }
