@@ -95,6 +95,9 @@ pub struct Rates {
 struct Known {
     /// Calls expected in an hour of an average day.
     mean_hour: f32,
+    /// Most of what it does comes in few hours.
+    does_jobs: bool,
+    /// It works in bursts: a job, or a machine that builds.
     is_bursty: bool,
     usual: Usual,
 }
@@ -116,7 +119,7 @@ impl Default for Known {
     fn default() -> Self {
         Known {
             mean_hour: 0.0,
-            is_bursty: false,
+            does_jobs: false, is_bursty: false,
             usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
         }
     }
@@ -362,9 +365,9 @@ impl Rates {
         let mean_hour = self.profile.mean_hour();
         let peak = f64::from(self.peak);
         let usual_day = mean_hour * (DAY / HOUR) as f64;
-        let is_bursty =
-            self.bursts >= BURSTY || self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * usual_day <= peak);
-        self.known = Known { mean_hour: mean_hour as f32, is_bursty, ..Known::default() };
+        let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * usual_day <= peak);
+        let is_bursty = does_jobs || self.bursts >= BURSTY;
+        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, ..Known::default() };
     }
 
     /// What is usual in an hour since 1970 (UTC).

@@ -27,7 +27,7 @@ const LONG: [Length; 2] = [
 ];
 /// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
 /// days' calls, or times the expected ones, such a job may make before one was seen.
-const MONTH_JOBS: [std::ops::RangeInclusive<u32>; 3] = [1..=3, 14..=16, 28..=31];
+const MONTH_JOBS: [std::ops::RangeInclusive<u32>; 3] = [1..=3, 15..=15, 28..=31];
 const MONTH_DAYS: f64 = 100.0;
 const MONTH_FLOOR: f64 = 60.0;
 /// And how much busier the beginning of a month may be for everybody.
@@ -126,7 +126,7 @@ impl Rates {
             return None;
         }
         let months_work = (MONTH_DAYS * self.usual_day()).max(MONTH_FLOOR * expected);
-        if (is_little || self.is_bursty()) && self.is_day_of_jobs(at) && observed < months_work {
+        if (is_little || self.known.does_jobs) && self.is_day_of_jobs(at) && observed < months_work {
             return None;
         }
         if self.is_bursty() {
