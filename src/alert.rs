@@ -33,13 +33,14 @@ pub enum Kind {
     OffHours,
     KeyScan,
     MalformedKey,
+    PlatformIncident,
     Threshold,
     Custom,
 }
 
 impl Kind {
     /// Every kind that a detector finds.
-    pub const ALL: [Kind; 25] = [
+    pub const ALL: [Kind; 26] = [
         Kind::NewIp,
         Kind::IpFanout,
         Kind::ImpossibleTravel,
@@ -63,6 +64,7 @@ impl Kind {
         Kind::OffHours,
         Kind::KeyScan,
         Kind::MalformedKey,
+        Kind::PlatformIncident,
         Kind::Threshold,
         Kind::Custom,
     ];
@@ -93,6 +95,7 @@ impl Kind {
             Kind::OffHours => "off_hours",
             Kind::KeyScan => "key_scan",
             Kind::MalformedKey => "malformed_key",
+            Kind::PlatformIncident => "platform_incident",
             Kind::Threshold => "threshold",
             Kind::Custom => "custom",
         }
@@ -101,6 +104,12 @@ impl Kind {
     /// The kind that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether it is about how many calls a key makes, or has refused: where many merchants show it at once, it is no
+    /// merchant's own trouble.
+    pub fn is_of_volume(self) -> bool {
+        matches!(self, Kind::Spike | Kind::Drop | Kind::ErrorBurst)
     }
 
     /// Whether it is a sign that somebody else may have the key. Several such signs on one key in one episode are one
@@ -162,21 +171,27 @@ pub enum Audience {
     Support,
     /// Both of them, each in its own words.
     Both,
+    /// Who runs the gateway.
+    Operations,
 }
 
 impl Audience {
+    /// Every audience that a rule can have.
+    pub const ALL: [Audience; 4] = [Audience::Merchant, Audience::Support, Audience::Both, Audience::Operations];
+
     /// The word used in records and rules.
     pub fn as_str(self) -> &'static str {
         match self {
             Audience::Merchant => "merchant",
             Audience::Support => "support",
             Audience::Both => "both",
+            Audience::Operations => "operations",
         }
     }
 
     /// The audience that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Audience::Merchant, Audience::Support, Audience::Both].into_iter().find(|a| a.as_str() == word)
+        Self::ALL.into_iter().find(|audience| audience.as_str() == word)
     }
 
     /// The receivers it stands for.
@@ -185,6 +200,7 @@ impl Audience {
             Audience::Merchant => &[Receiver::Merchant],
             Audience::Support => &[Receiver::Support],
             Audience::Both => &[Receiver::Merchant, Receiver::Support],
+            Audience::Operations => &[Receiver::Operations],
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod intake;
 mod judge;
 pub mod novelty;
 pub mod params;
+pub mod second_stage;
 pub mod shard;
 pub mod snapshot;
 pub mod source;

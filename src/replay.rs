@@ -10,7 +10,9 @@ use crate::config::{Limits, MailConfig, MailTransport, Secret, StoreConfig};
 use crate::dispatch::Dispatcher;
 use crate::engine::detect::Watch;
 use crate::engine::intake::{Admitted, Intake, IntakeCounts, IntakeLimits};
-use crate::engine::shard::{Output, Shard, ShardCounts, World};
+use crate::engine::second_stage::signal::Signal;
+use crate::engine::second_stage::{GUARD, SecondStage, StageOutput};
+use crate::engine::shard::{Change, Output, Shard, ShardCounts, World};
 use crate::engine::snapshot::{self, ShardState};
 use crate::event::RejectReason;
 use crate::event::auth::Decoder;
@@ -85,6 +87,10 @@ struct Run {
     shards: Vec<(ShardId, i64, Shard)>,
     /// The earliest timer of all shards: none is looked at before.
     next_timer: Millis,
+    /// What is only seen across the shards.
+    stage: SecondStage,
+    /// When that is looked at next.
+    next_merge: Millis,
     dispatcher: Option<(Dispatcher, Transport)>,
     /// When the next notice is due, in event time.
     next_notice: Millis,
@@ -175,6 +181,8 @@ impl Run {
         }
         let mut run = Run {
             intake: Intake::new(intake_limits, None, Vec::new()),
+            stage: SecondStage::new(plan.limits.lateness),
+            next_merge: Millis::MAX,
             places: PlaceMemo::new(plan.geoip.clone()),
             plan,
             store,
@@ -228,7 +236,7 @@ impl Run {
                     done += 1;
                     at = a.now;
                     step(&mut self.shards, &mut self.next_timer, a, world, &mut found);
-                    if !found.is_empty() || at >= self.next_notice {
+                    if !found.is_empty() || at >= self.next_notice.min(self.next_merge) {
                         break;
                     }
                 }
@@ -241,23 +249,64 @@ impl Run {
 
     async fn record(&mut self, found: Vec<(usize, Output)>, now: Millis) -> anyhow::Result<()> {
         for (shard, output) in found {
-            let (id, epoch, _) = &self.shards[shard];
-            let changes: Vec<CaseChange> = output
-                .changes
-                .into_iter()
-                .map(|mut change| {
-                    self.plan.geoip.enrich(&mut change.alert);
-                    let shadow = self.rules.is_shadow(&change.alert.rule);
-                    let notify = self.dispatcher.is_some() && !shadow;
-                    CaseChange { alert: change.alert, notify, shadow, foster: change.foster }
-                })
-                .collect();
-            self.store.record_changes(id, *epoch, &changes, now, self.plan.group_wait).await?;
-            self.next_notice = self.next_notice.min(now);
+            self.signal(&output);
+            self.store_changes(shard, output.changes, now).await?;
+        }
+        if now >= self.next_merge {
+            let mut merged = StageOutput::default();
+            self.note_activity();
+            self.stage.advance(now, now, &self.rules, &mut merged);
+            self.store_merged(merged, now).await?;
         }
         if now >= self.next_notice {
             self.tell(now).await?;
         }
+        Ok(())
+    }
+
+    /// Tells the second stage what one shard has found.
+    fn signal(&mut self, output: &Output) {
+        let told = output.changes.iter().filter(|change| !self.rules.is_shadow(&change.alert.rule));
+        for signal in told.filter_map(Signal::of).chain(output.knocks.iter().cloned().map(Signal::Knock)) {
+            self.stage.take_in(signal);
+        }
+        self.next_merge = self.stage.next_due().unwrap_or(Millis::MAX);
+    }
+
+    fn note_activity(&mut self) {
+        for (_, _, shard) in &self.shards {
+            self.stage.note_activity(shard.activity());
+        }
+    }
+
+    async fn store_merged(&mut self, merged: StageOutput, now: Millis) -> anyhow::Result<()> {
+        self.next_merge = self.stage.next_due().unwrap_or(Millis::MAX);
+        self.store_changes(0, merged.changes, now).await?;
+        if !merged.takings.is_empty() {
+            let (id, epoch, _) = &self.shards[0];
+            self.store.take_over(id, *epoch, &merged.takings, now).await?;
+            self.next_notice = self.next_notice.min(now);
+        }
+        Ok(())
+    }
+
+    async fn store_changes(&mut self, shard: usize, changes: Vec<Change>, now: Millis) -> anyhow::Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (id, epoch, _) = &self.shards[shard];
+        let changes: Vec<CaseChange> = changes
+            .into_iter()
+            .map(|mut change| {
+                self.plan.geoip.enrich(&mut change.alert);
+                let shadow = self.rules.is_shadow(&change.alert.rule);
+                let notify = self.dispatcher.is_some() && !shadow;
+                let hold = self.rules.hold(&change.alert, self.plan.limits.lateness);
+                CaseChange { alert: change.alert, notify, shadow, foster: change.foster, hold }
+            })
+            .collect();
+        self.store.record_changes(id, *epoch, &changes, now, self.plan.group_wait).await?;
+        self.next_notice = self.next_notice.min(now);
         Ok(())
     }
 
@@ -306,10 +355,22 @@ impl Run {
                     found.push((at, out));
                 }
             }
-            self.record(found, until).await?;
+            for (shard, output) in found {
+                self.signal(&output);
+                self.store_changes(shard, output.changes, until).await?;
+            }
+            let mut merged = StageOutput::default();
+            self.note_activity();
+            self.stage.pass(until, &self.rules, &mut merged);
+            self.store_merged(merged, until).await?;
         }
         if let Some(now) = now.max(self.plan.until) {
             self.tell(now + self.plan.group_wait).await?;
+            // What may still be taken over waits longer, and nothing more will take it.
+            let last = now + self.plan.limits.lateness + GUARD;
+            if self.next_notice <= last {
+                self.tell(last).await?;
+            }
         }
         if self.plan.save_state.is_some() {
             self.save(end).await?;
@@ -372,7 +433,7 @@ fn step(
             let mut out = Output::default();
             shard.advance(admitted.now, admitted.now, world, &mut out);
             *next_timer = (*next_timer).min(shard.next_timer().unwrap_or(Millis::MAX));
-            if !out.changes.is_empty() {
+            if !out.is_empty() {
                 found.push((at, out));
             }
         }
@@ -385,7 +446,7 @@ fn step(
     let shard = &mut shards[at].2;
     shard.step(admitted, world, &mut out);
     *next_timer = (*next_timer).min(shard.next_timer().unwrap_or(Millis::MAX));
-    if !out.changes.is_empty() {
+    if !out.is_empty() {
         found.push((at, out));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::alert::{Audience, Kind, Severity};
+use crate::alert::{Alert, Audience, Kind, Severity, State};
 use crate::brand::Brand;
 use crate::engine::detect::Detector;
+use crate::engine::second_stage::GUARD;
 use crate::event::{Env, Outcome};
 use crate::time::Millis;
 use crate::yaml::Problem;
@@ -77,6 +78,13 @@ impl RuleSet {
     /// The active rule of a name.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.binary_search_by(|rule| rule.name.as_ref().cmp(name)).ok().map(|at| &self.rules[at])
+    }
+
+    /// How long an alert waits before anybody is told of it, as the second stage may take it over.
+    pub fn hold(&self, alert: &Alert, lateness: Millis) -> Millis {
+        let may_be_taken = alert.kind.is_of_volume() && alert.state == State::Firing;
+        let takes = |rule: &Rule| rule.detector.asks_of_all().is_some() && !rule.is_shadow();
+        if may_be_taken && self.rules.iter().any(takes) { lateness + GUARD } else { 0 }
     }
 
     /// Whether what a rule finds is told to nobody.

@@ -240,6 +240,8 @@ pub struct CaseChange {
     /// The subject is known only from facts, in a shard chosen for want of traffic: where another shard has seen the
     /// merchant since, the change is void.
     pub foster: bool,
+    /// Nobody is told of it before so long: it may be taken over.
+    pub hold: Millis,
 }
 
 /// What became of a change.

@@ -65,7 +65,7 @@ async fn what_comes_after_the_hours_mails_gathers_and_is_told_later() {
         wake_delivery: Arc::new(Notify::new()),
     };
     for n in 0..5 {
-        let change = CaseChange { alert: alert(n), notify: true, shadow: false, foster: false };
+        let change = CaseChange { alert: alert(n), notify: true, shadow: false, foster: false, hold: 0 };
         store.record_changes(&shard, 1, &[change], NOW + n * MINUTE, 0).await.unwrap();
         let made = dispatcher.dispatch_due(NOW + n * MINUTE).await.unwrap();
         assert_eq!(made, usize::from(n < 2), "alert {n}");

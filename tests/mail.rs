@@ -205,6 +205,20 @@ fn one(kind: Kind) -> Alert {
                     "sources": sources, "first_at": "2026-11-23T08:00:00Z"}),
             )
         },
+        Kind::PlatformIncident => quiet(Alert {
+            key_id: None,
+            key_hint: None,
+            merchant_id: None,
+            audience: Audience::Operations,
+            summary: "Calls of 23 merchants are refused or stay away, all at once.".into(),
+            ..alert(
+                kind,
+                Severity::High,
+                json!({"direction": "trouble", "merchants": 23, "keys": 31, "kinds": ["drop: 4", "error_burst: 27"],
+                    "active_merchants": 214, "share_percent": 11, "window": "10m",
+                    "examples": ["m_1042", "m_1077", "m_1108", "m_1131", "m_1150"]}),
+            )
+        }),
         Kind::Threshold => {
             let mut alert = alert(
                 kind,
@@ -323,6 +337,7 @@ fn every_kind() -> Vec<(&'static str, Alert)> {
         ("error_burst", one(Kind::ErrorBurst)),
         ("key_scan", one(Kind::KeyScan)),
         ("malformed_key", one(Kind::MalformedKey)),
+        ("platform_incident", one(Kind::PlatformIncident)),
         ("threshold", one(Kind::Threshold)),
         ("custom", one(Kind::Custom)),
     ]

@@ -344,7 +344,8 @@ fn shipped_rules_are_written_for_people() {
             }
         }
         // What broke, or is about no key of a merchant's, is not mended by a new key.
-        let is_about_a_key = !matches!(rule.kind, Kind::Drop | Kind::ErrorBurst | Kind::KeyScan | Kind::MalformedKey);
+        use Kind::{Drop, ErrorBurst, KeyScan, MalformedKey, PlatformIncident};
+        let is_about_a_key = !matches!(rule.kind, Drop | ErrorBurst | KeyScan | MalformedKey | PlatformIncident);
         let says_where = rule.runbook.iter().any(|step| step.contains("Profile Settings, API Key"));
         assert!(says_where || !is_about_a_key, "{}", rule.name);
     }

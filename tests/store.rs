@@ -175,9 +175,9 @@ fn resolved(start: i64, revision: u32, severity: Severity, end: i64) -> Alert {
 }
 
 fn told(alert: Alert) -> CaseChange {
-    CaseChange { alert, notify: true, shadow: false, foster: false }
+    CaseChange { alert, notify: true, shadow: false, foster: false, hold: 0 }
 }
 
 fn untold(alert: Alert) -> CaseChange {
-    CaseChange { alert, notify: false, shadow: false, foster: false }
+    CaseChange { alert, notify: false, shadow: false, foster: false, hold: 0 }
 }

@@ -30,6 +30,7 @@ pub mod new_endpoint;
 pub mod new_ip;
 pub mod new_user_agent;
 pub mod off_hours;
+pub mod platform_incident;
 pub mod revoked_key_use;
 pub mod rotated_key_use;
 pub mod rotation_overdue;
@@ -67,6 +68,7 @@ pub const SPECS: &[DetectorSpec] = &[
     off_hours::SPEC,
     key_scan::SPEC,
     malformed_key::SPEC,
+    platform_incident::SPEC,
     condition::THRESHOLD,
     condition::CUSTOM,
 ];
@@ -96,6 +98,8 @@ pub enum Fires {
     OnSource,
     /// That nothing happens: there is no event to ask about.
     ByTime,
+    /// What shards have found at many keys at once: there is no single event or key to ask about.
+    Together,
     /// The rule's own condition, which it must have.
     OnCondition,
 }
@@ -112,6 +116,11 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
     fn on_source(&self, sight: &SourceSight<'_>) -> Verdict {
         let _ = sight;
         Verdict::Nothing
+    }
+
+    /// What it asks of all shards together, where that is what it looks at.
+    fn asks_of_all(&self) -> Option<platform_incident::Ask> {
+        None
     }
 
     /// Whether it needs a window of recent counts: late events are kept from it.

@@ -19,6 +19,8 @@ use crate::engine::detect::Watch;
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{judge, judge_source};
+use crate::engine::second_stage::activity::{Activity, bucket_of};
+use crate::engine::second_stage::signal::Knock;
 use crate::engine::source::SourceTable;
 use crate::engine::subject::Subject;
 use crate::engine::warm;
@@ -56,6 +58,8 @@ pub struct Output {
     pub outside_hours: u64,
     /// Signs and counted events that exceptions spared: rule, exception, how many.
     pub spared: Vec<(Arc<str>, Arc<str>, u64)>,
+    /// Strangers at merchants' doors, for the second stage.
+    pub knocks: Vec<Knock>,
 }
 
 /// One change of a case.
@@ -91,6 +95,11 @@ pub struct ShardCounts {
 }
 
 impl Output {
+    /// Whether there is nothing to store and nothing to tell the second stage.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.knocks.is_empty()
+    }
+
     /// Counts what an exception spared.
     pub(super) fn spare(&mut self, rule: &Arc<str>, exception: &Arc<str>) {
         match self.spared.iter_mut().find(|(r, e, _)| r == rule && e == exception) {
@@ -122,6 +131,8 @@ struct Slot {
     /// The stream time at which the timer heap looks at it; `Millis::MAX` = it does not.
     wakes_at: Millis,
     dirty: bool,
+    /// The last tens of minutes in which it was noted as active.
+    active: i64,
     /// The timer under which the store finds it.
     stored_due: Option<Millis>,
     /// The turn of [`Shard::begin_turn`] in which it was last touched.
@@ -160,6 +171,8 @@ pub struct Shard {
     watch: Watch,
     /// How many events the partition has: its silence is no key's.
     stream: Rates,
+    /// Which merchants were active, for the second stage.
+    activity: Activity,
     turn: u32,
     counts: ShardCounts,
     /// The hand of the eviction clock.
@@ -180,6 +193,7 @@ impl Shard {
             sources_end: Millis::MIN,
             watch,
             stream: Rates::default(),
+            activity: Activity::default(),
             turn: 0,
             counts: ShardCounts::default(),
             hand: 0,
@@ -230,6 +244,11 @@ impl Shard {
     /// How many events the partition has, to be stored.
     pub fn stream(&self) -> &Rates {
         &self.stream
+    }
+
+    /// Which merchants were active in the last hour, to be merged with what other shards know.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Goes on with what is known of how many events the partition has.
@@ -462,6 +481,12 @@ impl Shard {
         let slot = self.slot_mut(at);
         slot.touched = turn;
         slot.subject.foster = false;
+        let bucket = bucket_of(event.ts);
+        let is_noted = std::mem::replace(&mut slot.active, bucket) == bucket;
+        if !is_noted && !admitted.late {
+            self.activity.note(&subject_id, bucket);
+        }
+        let slot = self.slot_mut(at);
         if admitted.offset < slot.subject.current_to {
             self.counts.skipped += 1;
             return;
@@ -516,6 +541,7 @@ impl Shard {
             scheduled: Millis::MAX,
             wakes_at: Millis::MAX,
             dirty: false,
+            active: i64::MIN,
             stored_due: None,
             touched: self.turn,
         };

@@ -126,6 +126,8 @@ pub fn judge(labels: &Labels, known: &Known, mut found: Vec<Found>) -> Rows {
             Verdict::More(n)
         } else if let Some(why) = known.bears_out(alert) {
             Verdict::True(why)
+        } else if labels.benign.iter().any(|label| is_failure(alert, label)) {
+            Verdict::True("a part of the platform failed")
         } else {
             let lies_on = labels.benign.iter().filter(|label| lies_on(alert, label));
             Verdict::False(lies_on.map(|label| label.kind.clone()).collect())
@@ -168,6 +170,13 @@ fn is_more(alert: &Found, label: &Label, known: &Known) -> bool {
         return false;
     }
     (label.starts_at - EARLY..=label.ends_at.saturating_add(AFTERMATH)).contains(&alert.detected_at)
+}
+
+/// Whether an alert about the platform is of a failure of the platform, or of the log.
+fn is_failure(alert: &Found, label: &Label) -> bool {
+    const OF_PLATFORM: [&str; 4] = ["platform_refusals", "platform_silence", "outage_lost", "retry_storm"];
+    let span = label.starts_at - EARLY..=label.ends_at.saturating_add(LATE);
+    alert.kind == "platform_incident" && OF_PLATFORM.contains(&label.kind.as_str()) && span.contains(&alert.starts_at)
 }
 
 /// Whether something harmless lies where an alert is.
@@ -398,6 +407,21 @@ mod tests {
             alert.source = Some(address.into());
             assert_eq!(verdict(vec![scan], Vec::new(), alert), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn what_the_platform_suffers_is_true_of_the_platform_alone() {
+        let failure = |kind: &str| Label { merchant_id: None, ..label(kind, &[], None, (0, HOUR)) };
+        let is_true = |label: Label, alert: Found| {
+            let is_of_platform = verdict(Vec::new(), vec![label], alert);
+            is_of_platform == Verdict::True("a part of the platform failed")
+        };
+        let platform = |at| Found { merchant_id: None, ..found("platform_incident", None, at, at + 5 * MINUTE) };
+        assert!(is_true(failure("platform_refusals"), platform(0)));
+        assert!(is_true(failure("platform_silence"), platform(-4 * MINUTE)));
+        assert!(!is_true(failure("platform_silence"), platform(DAY)));
+        assert!(!is_true(failure("sale"), platform(0)));
+        assert!(!is_true(failure("platform_silence"), found("drop", Some("k"), 0, MINUTE)));
     }
 
     #[test]

@@ -161,8 +161,9 @@ impl<'a> Letter<'a> {
 
     /// Whether the reader may have to ask somebody else: wherever a server has to be changed or recognised.
     fn asks_for_owner(&self, alert: &Alert) -> bool {
-        use crate::alert::Kind::{ExpiringKey, RotationOverdue, StaleKey};
-        self.receiver != Receiver::Operations && !matches!(alert.kind, StaleKey | ExpiringKey | RotationOverdue)
+        use crate::alert::Kind::{ExpiringKey, PlatformIncident, RotationOverdue, StaleKey};
+        self.receiver != Receiver::Operations
+            && !matches!(alert.kind, StaleKey | ExpiringKey | RotationOverdue | PlatformIncident)
     }
 }
 
@@ -211,7 +212,7 @@ pub fn render_operations_summary(old: &OldNews, now: Millis) -> Content {
 pub fn order(alert: &Alert) -> (bool, std::cmp::Reverse<Severity>, u8, Millis, &str) {
     use crate::alert::Kind;
     let rank = match alert.kind {
-        Kind::KeyExposed => 0,
+        Kind::KeyExposed | Kind::PlatformIncident => 0,
         Kind::NewIp | Kind::IpFanout | Kind::ImpossibleTravel | Kind::KeyScan => 1,
         Kind::ClientSideUse | Kind::DormantAwake | Kind::NewEndpoint | Kind::KeyLifecycle => 2,
         Kind::RevokedKeyUse | Kind::SuspendedUse => 3,

@@ -307,7 +307,7 @@ fn to_case_change(parts: &Parts, mut change: Change, now: Millis) -> CaseChange 
     parts.geoip.enrich(&mut change.alert);
     let shadow = parts.rules.is_shadow(&change.alert.rule);
     let notify = !shadow && (fresh || parts.alerts.mail_old);
-    CaseChange { alert: change.alert, notify, shadow, foster: change.foster }
+    CaseChange { alert: change.alert, notify, shadow, foster: change.foster, hold: 0 }
 }
 
 /// Adds what engine counted since the last time to the metrics.

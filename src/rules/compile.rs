@@ -15,7 +15,7 @@ use super::names::{Names, has_word, report};
 use super::read::{Defaults, Draft, Sections, read_defaults, read_file};
 use super::set::{Override, nearest};
 use super::text::Written;
-use super::{Counting, Exception, ExceptionEntry, Grouping, Rule, RuleFile, RuleSet, SeverityChange, Status};
+use super::{Counting, Exception, ExceptionEntry, Grouping, Matcher, Rule, RuleFile, RuleSet, SeverityChange, Status};
 use crate::alert::{Audience, Severity, hex};
 use crate::engine::detect::{DetectorSpec, Fires, SPECS};
 use crate::engine::params::ParamValue;
@@ -138,6 +138,7 @@ fn places_of_sources(rules: &[Rule]) -> Vec<u16> {
 /// Places of the rules that an outcome may concern.
 fn places_for(rules: &[Rule], outcome: Outcome) -> Vec<u16> {
     let may = |rule: &Rule| match (&rule.counting, &rule.condition) {
+        _ if rule.detector.asks_of_all().is_some() => false,
         (Some(_), Some(condition)) => condition.prefilter().allows_outcome(outcome),
         _ => true,
     };
@@ -385,6 +386,21 @@ impl Context<'_> {
         } else if !draft.group_by.is_empty() {
             let message = format!("a rule of kind `{kind}` has groups of its own");
             problems.add_with_hint(draft.group_at, message, "`group_by` is for `custom` and `threshold`");
+        }
+        if spec.fires == Fires::Together {
+            let asked = [
+                ("condition", draft.has_condition),
+                ("severity_when", !draft.severity_when.is_empty()),
+                ("exceptions", !draft.exceptions.is_empty()),
+                ("match", draft.matcher != Matcher::default()),
+                ("active", draft.active.is_some()),
+                ("for", draft.opens_after > 0),
+                ("keep_firing_for", draft.keep_firing_for > 0),
+            ];
+            for (name, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+                let message = format!("a rule of kind `{kind}` looks at many keys at once: it has no `{name}`");
+                problems.add_with_hint(draft.name_at, message, "leave it out; its parameters say what it takes");
+            }
         }
         if spec.fires == Fires::ByTime && draft.active.is_some() {
             let message =

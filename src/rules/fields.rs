@@ -33,6 +33,7 @@ const AUDIENCES: &[(&str, &str)] = &[
     ("merchant", "A mail to the merchant's contacts."),
     ("support", "A mail to support."),
     ("both", "A mail to each of the two."),
+    ("operations", "Who runs the gateway."),
 ];
 const STATUSES: &[(&str, &str)] = &[
     ("stable", "It speaks."),

@@ -61,11 +61,10 @@ impl OverrideDraft {
         let mut map = MapReader::new(problems, &self.node);
         let _ = map.string("rule");
         let _ = map.string("reason");
-        let audiences = [Audience::Merchant, Audience::Support, Audience::Both];
         if let Some(severity) = map.word("severity", &Severity::ALL.map(|s| (s.as_str(), s))) {
             draft.severity = Some(severity);
         }
-        if let Some(audience) = map.word("audience", &audiences.map(|a| (a.as_str(), a))) {
+        if let Some(audience) = map.word("audience", &Audience::ALL.map(|a| (a.as_str(), a))) {
             draft.audience = Some(audience);
         }
         if let Some(status) = map.word("status", &Status::ALL.map(|s| (s.as_str(), s))) {

@@ -170,7 +170,7 @@ pub(super) fn read_defaults(root: &Node, problems: &Problems) -> Option<(Default
     Some((defaults, at))
 }
 
-const AUDIENCES: [Audience; 3] = [Audience::Merchant, Audience::Support, Audience::Both];
+const AUDIENCES: [Audience; 4] = Audience::ALL;
 
 fn read_rule<'s>(
     file: usize,
@@ -209,7 +209,10 @@ fn read_rule<'s>(
     let active = match map.optional_map("active") {
         Some(active) => read_active(active),
         // What fires by time fires once: at a closed hour it would be lost for good.
-        None => defaults.active.clone().filter(|_| spec.is_none_or(|spec| spec.fires != Fires::ByTime)),
+        None => defaults
+            .active
+            .clone()
+            .filter(|_| spec.is_none_or(|spec| !matches!(spec.fires, Fires::ByTime | Fires::Together))),
     };
     let group_by = read_grouping(&mut map);
     let missing_together = map.word("missing", &[("together", true), ("skip", false)]);

@@ -91,6 +91,15 @@ fn for_kind(spec: &DetectorSpec, grouping: &[(String, Value)]) -> Value {
         Fires::OnEvents | Fires::OnAccepted | Fires::OnSource => {
             properties.insert("group_by".into(), not_here("a rule of this kind has groups of its own"));
         }
+        Fires::Together => {
+            let why = "a rule of this kind looks at many keys at once: leave it out";
+            for name in ["group_by", "condition", "severity_when", "exceptions", "match", "active"] {
+                properties.insert(name.into(), not_here(why));
+            }
+            let nothing = json!({"pattern": "^(0+(ms|s|m|h|d|w))+$", "patternErrorMessage": why, "doNotSuggest": true});
+            properties.insert("for".into(), nothing.clone());
+            properties.insert("keep_firing_for".into(), nothing);
+        }
         Fires::ByTime => {
             properties.insert("group_by".into(), not_here("a rule of this kind has groups of its own"));
             let why = "a rule of this kind fires once, by time: leave it out";

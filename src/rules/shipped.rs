@@ -18,6 +18,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("new-ip.yml", include_str!("../../rules/new-ip.yml")),
     ("new-user-agent.yml", include_str!("../../rules/new-user-agent.yml")),
     ("off-hours.yml", include_str!("../../rules/off-hours.yml")),
+    ("platform-incident.yml", include_str!("../../rules/platform-incident.yml")),
     ("revoked-key-use.yml", include_str!("../../rules/revoked-key-use.yml")),
     ("rotated-key-use.yml", include_str!("../../rules/rotated-key-use.yml")),
     ("rotation-overdue.yml", include_str!("../../rules/rotation-overdue.yml")),

@@ -9,6 +9,7 @@ use crate::time::Millis;
 use decide::{Decision, StoredCase, decide};
 
 mod decide;
+mod taking;
 
 /// Cases that one transaction of [`Store::resolve_removed`] ends.
 const CASES_PER_TRANSACTION: i64 = 500;
@@ -131,7 +132,7 @@ async fn record(
         }
     };
     if notify {
-        let wait = if record.severity.is_immediate() { 0 } else { group_wait };
+        let wait = if record.severity.is_immediate() { 0 } else { group_wait }.max(change.hold);
         tellings.add(&record, change.notify.then_some(now + wait));
     }
     Ok(recorded)

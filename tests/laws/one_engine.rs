@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use keywatch::alert::Alert;
+use keywatch::alert::{Alert, Kind};
 use keywatch::config::{AlertsConfig, Limits, MailConfig, MailTransport, Secret, StoreConfig};
+use keywatch::engine::second_stage::is_taken;
 use keywatch::event::facts::FactBook;
 use keywatch::health::Health;
 use keywatch::metrics::Metrics;
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::traffic::{Line, Traffic};
-use crate::{QUICK, decoder, lab, made};
+use crate::{ALONE, QUICK, decoder, lab, made};
 
 fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.text)).collect()
@@ -30,12 +31,22 @@ fn text(lines: &[Line]) -> String {
 
 /// Replays `events`, in `partitions` shards; what was learned is stored where `save_state` says.
 pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_state: Option<PathBuf>) -> Replayed {
+    replayed_with(made, lines, partitions, save_state, ALONE).await
+}
+
+async fn replayed_with(
+    made: &Traffic,
+    lines: &[Line],
+    partitions: u32,
+    save_state: Option<PathBuf>,
+    rules: &[&str],
+) -> Replayed {
     let folder = tempfile::tempdir().unwrap();
     let (events, facts) = (folder.path().join("events.jsonl"), folder.path().join("key-events.jsonl"));
     std::fs::write(&events, text(lines)).unwrap();
     std::fs::write(&facts, text(&made.facts)).unwrap();
     let plan = Replay {
-        with_shadow: false,
+        with_shadow: true,
         events,
         key_events: Some(facts),
         partitions,
@@ -55,7 +66,7 @@ pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_stat
         group_wait: 30 * SECOND,
         geoip: std::sync::Arc::default(),
     };
-    replay(plan, lab::rules(QUICK), &decoder()).await.unwrap()
+    replay(plan, lab::rules(rules), &decoder()).await.unwrap()
 }
 
 fn json(alerts: &[Alert]) -> String {
@@ -65,11 +76,17 @@ fn json(alerts: &[Alert]) -> String {
 #[tokio::test]
 async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
     let made = made(240, 21, 26.0);
-    let one = replayed(&made, &made.events, 1, None).await;
+    let one = replayed_with(&made, &made.events, 1, None, QUICK).await;
     assert!(one.messages > 150_000, "{}", one.messages);
     assert!(one.alerts.len() > 100 && one.intake.late == 0, "{} {:?}", one.alerts.len(), one.intake);
+    // Twenty merchants' sales begin in the same minute: one alert, which has all of theirs.
+    let platform: Vec<&Alert> = one.alerts.iter().filter(|alert| alert.kind == Kind::PlatformIncident).collect();
+    let taken = one.alerts.iter().filter(|alert| is_taken(alert)).count();
+    assert_eq!(platform.len(), 1, "{platform:#?}");
+    assert_eq!(platform[0].evidence["merchants"], 20, "{:#?}", platform[0]);
+    assert!(taken >= 20, "{taken}");
     for partitions in [4, 12] {
-        let more = replayed(&made, &made.events, partitions, None).await;
+        let more = replayed_with(&made, &made.events, partitions, None, QUICK).await;
         assert_eq!(one.shards, more.shards);
         assert!(json(&one.alerts) == json(&more.alerts), "{partitions} partitions differ");
     }
@@ -115,7 +132,7 @@ pub async fn piped(
         alerts,
         decoder: Arc::new(decoder()),
         facts: Arc::new(RwLock::new(facts)),
-        rules: lab::rules(QUICK),
+        rules: lab::rules(ALONE),
         metrics: metrics.clone(),
         health: health.clone(),
         geoip: Arc::default(),

@@ -196,6 +196,9 @@ fn both_agree_on_every_parameter() {
             if matches!(spec.fires, Fires::ByTime | Fires::OnAccepted) {
                 whole["condition"] = "key.calls > 3".into();
             }
+            if spec.fires == Fires::Together {
+                whole.as_object_mut().unwrap().remove("condition");
+            }
             whole["params"] = json!({name: value});
             whole
         };

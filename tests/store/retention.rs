@@ -11,7 +11,7 @@ fn only_what_is_over_and_old_is_forgotten() {
         let about = |n: i64, mut alert: Alert| {
             alert.alert_id = format!("kw-{n}");
             alert.subject = format!("k{n}");
-            CaseChange { alert, notify: false, shadow: false, foster: false }
+            CaseChange { alert, notify: false, shadow: false, foster: false, hold: 0 }
         };
         let old = NOW - 500 * DAY;
         for (n, resolved_too, at) in [(1, true, old), (2, false, old), (3, true, NOW)] {

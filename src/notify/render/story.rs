@@ -10,6 +10,7 @@ mod conditions;
 mod facts;
 mod integration;
 mod misuse;
+mod platform;
 mod sources;
 mod use_of_key;
 mod volume;
@@ -66,6 +67,7 @@ fn words(kind: Kind) -> &'static Words {
         Kind::ErrorBurst => &volume::ERROR_BURST,
         Kind::KeyScan => &sources::KEY_SCAN,
         Kind::MalformedKey => &sources::MALFORMED_KEY,
+        Kind::PlatformIncident => &platform::PLATFORM_INCIDENT,
         Kind::ClientSideUse => &use_of_key::CLIENT_SIDE_USE,
         Kind::DormantAwake => &use_of_key::DORMANT_AWAKE,
         Kind::Spike => &use_of_key::SPIKE,

@@ -15,6 +15,7 @@ pub(super) fn mail_of(alert: &Alert, facts: &FactBook) -> Content {
     let receiver = match alert.audience {
         Audience::Merchant | Audience::Both => Receiver::Merchant,
         Audience::Support => Receiver::Support,
+        Audience::Operations => Receiver::Operations,
     };
     let mut content = render(&Letter {
         receiver,

@@ -20,7 +20,7 @@ use crate::yaml::{self, MapReader, Position, Problem, Problems, Value};
 
 /// Characters of a test's name.
 pub(super) const NAME_MAX: usize = 120;
-const AUDIENCES: [Audience; 3] = [Audience::Merchant, Audience::Support, Audience::Both];
+const AUDIENCES: [Audience; 4] = Audience::ALL;
 
 /// What the times of a test are reckoned from.
 #[derive(Clone, Copy)]

@@ -8,6 +8,8 @@ use super::{Expected, Known, Test, offset_text};
 use crate::alert::Alert;
 use crate::engine::detect::{DetectorSpec, Watch};
 use crate::engine::intake::{Admitted, Intake, IntakeLimits};
+use crate::engine::second_stage::signal::Signal;
+use crate::engine::second_stage::{SecondStage, StageOutput};
 use crate::engine::shard::{Output, Shard, World};
 use crate::event::AuthEvent;
 use crate::event::facts::FactBook;
@@ -84,7 +86,7 @@ pub fn run(test: &Test, rules: &RuleSet, specs: &[DetectorSpec]) -> Outcome {
         }
         stage.pass(expectation.time);
         let is_looked_at = |alert: &&Alert| test.rules.as_ref().is_none_or(|only| only.contains(&alert.rule));
-        let mut found: Vec<&Alert> = stage.found.values().filter(is_looked_at).collect();
+        let mut found: Vec<&Alert> = stage.found().filter(is_looked_at).collect();
         found.sort_by(|a, b| (a.starts_at, &a.rule, &a.subject).cmp(&(b.starts_at, &b.rule, &b.subject)));
         outcome.fired.extend(found.iter().map(|alert| alert.rule.clone()));
         let view = View { starts: test.starts, facts: &facts };
@@ -109,9 +111,12 @@ struct Stage<'a> {
     world: World<'a>,
     intake: Intake,
     shard: Shard,
+    second: SecondStage,
     offset: i64,
     /// By ID, as they stand.
-    found: BTreeMap<String, Alert>,
+    all: BTreeMap<String, Alert>,
+    /// Those that another case has.
+    taken: BTreeSet<String>,
     spared: BTreeSet<(String, String)>,
     /// The subject of each key that was seen.
     subjects: BTreeMap<String, String>,
@@ -132,8 +137,10 @@ impl<'a> Stage<'a> {
             world,
             intake,
             shard,
+            second: SecondStage::new(LIMITS.lateness),
             offset: 0,
-            found: BTreeMap::new(),
+            all: BTreeMap::new(),
+            taken: BTreeSet::new(),
             spared: BTreeSet::new(),
             subjects: BTreeMap::new(),
         }
@@ -158,6 +165,19 @@ impl<'a> Stage<'a> {
             self.shard.step(one, self.world, &mut out);
         }
         self.take(out);
+        if let Some(now) = admitted.last().map(|one| one.now)
+            && self.second.next_due().is_some_and(|due| due <= now)
+        {
+            let mut merged = StageOutput::default();
+            self.second.note_activity(self.shard.activity());
+            self.second.advance(now, now, self.world.rules, &mut merged);
+            self.take_merged(merged);
+        }
+    }
+
+    /// Alerts that somebody sees: what is taken over is not among them.
+    fn found(&self) -> impl Iterator<Item = &Alert> {
+        self.all.iter().filter(|(id, _)| !self.taken.contains(*id)).map(|(_, alert)| alert)
     }
 
     /// Whether something is true of a key, as of a moment at which nothing happens.
@@ -189,19 +209,41 @@ impl<'a> Stage<'a> {
         let mut out = Output::default();
         self.shard.pass(to, to, self.world, &mut out);
         self.take(out);
+        let mut merged = StageOutput::default();
+        self.second.note_activity(self.shard.activity());
+        self.second.pass(to, self.world.rules, &mut merged);
+        self.take_merged(merged);
     }
 
     fn take(&mut self, out: Output) {
-        for change in out.changes {
-            match self.found.get(&change.alert.alert_id) {
-                Some(known) if known.revision >= change.alert.revision => {}
-                _ => drop(self.found.insert(change.alert.alert_id.clone(), change.alert)),
-            }
+        let told = out.changes.iter().filter(|change| !self.world.rules.is_shadow(&change.alert.rule));
+        for signal in told.filter_map(Signal::of).chain(out.knocks.into_iter().map(Signal::Knock)) {
+            self.second.take_in(signal);
         }
+        out.changes.into_iter().for_each(|change| self.note(change.alert));
         let named = |(rule, exception, _): (std::sync::Arc<str>, std::sync::Arc<str>, u64)| {
             (rule.to_string(), exception.to_string())
         };
         self.spared.extend(out.spared.into_iter().map(named));
+    }
+}
+
+impl Stage<'_> {
+    fn note(&mut self, alert: Alert) {
+        match self.all.get(&alert.alert_id) {
+            Some(known) if known.revision >= alert.revision => {}
+            _ => drop(self.all.insert(alert.alert_id.clone(), alert)),
+        }
+    }
+
+    fn take_merged(&mut self, merged: StageOutput) {
+        for taking in merged.takings {
+            match taking.is_taken {
+                true => self.taken.insert(taking.alert_id),
+                false => self.taken.remove(&taking.alert_id),
+            };
+        }
+        merged.changes.into_iter().for_each(|change| self.note(change.alert));
     }
 }
 

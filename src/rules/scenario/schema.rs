@@ -69,11 +69,12 @@ const KINDS: &[(&str, &str)] = &[
     ("off_hours", ""),
     ("key_scan", ""),
     ("malformed_key", ""),
+    ("platform_incident", ""),
     ("threshold", ""),
     ("custom", ""),
 ];
 const SEVERITIES: &[(&str, &str)] = &[("info", ""), ("warning", ""), ("high", ""), ("critical", "")];
-const AUDIENCES: &[(&str, &str)] = &[("merchant", ""), ("support", ""), ("both", "")];
+const AUDIENCES: &[(&str, &str)] = &[("merchant", ""), ("support", ""), ("both", ""), ("operations", "")];
 const STATES: &[(&str, &str)] = &[("firing", "The alert is open."), ("resolved", "It has ended.")];
 
 /// The file.

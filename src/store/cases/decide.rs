@@ -6,6 +6,7 @@
 //! | resolved | firing, or an older revision: update; else known | open since before the end: it ends | known |
 
 use crate::alert::{Alert, Audience, State};
+use crate::engine::second_stage::is_taken;
 
 /// A case as the store has it.
 #[derive(Clone, Debug)]
@@ -42,6 +43,10 @@ pub(super) enum Decision {
 /// Decides about one change, given every stored case that it could concern.
 pub(super) fn decide(change: &Alert, stored: &[StoredCase]) -> Decision {
     let own = stored.iter().find(|case| case.alert.alert_id == change.alert_id);
+    // What another case has taken over says nothing until it is given back.
+    if own.is_some_and(|case| is_taken(&case.alert)) {
+        return Decision::Known;
+    }
     let others = || stored.iter().filter(|case| case.alert.alert_id != change.alert_id);
     let joined = others().find(|case| case.has_joined);
     let open = others().find(|case| {

@@ -1,0 +1,161 @@
+//! How many merchants were active, over all shards: a sketch for every ten minutes (HyperLogLog), the same however the
+//! merchants are spread over partitions, since sketches are merged by taking the greater of two registers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::hash::stored_of_text;
+use crate::time::{MINUTE, Millis};
+
+/// A sketch is of so long a time.
+pub const BUCKET: Millis = 10 * MINUTE;
+/// Sketches kept: those of an hour, and of what may lie ahead of what is merged.
+const KEPT: usize = 12;
+/// Registers of a sketch: an error of about three in a hundred, far less for few merchants.
+const REGISTERS: usize = 1 << INDEX_BITS;
+const INDEX_BITS: u32 = 10;
+
+/// Merchants that were active, in the last tens of minutes that had any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Activity(BTreeMap<i64, Sketch>);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Sketch(Vec<u8>);
+
+/// The ten minutes that a time lies in.
+pub fn bucket_of(at: Millis) -> i64 {
+    at.div_euclid(BUCKET)
+}
+
+impl Activity {
+    /// Notes that a subject was active. Noting it again changes nothing.
+    pub fn note(&mut self, subject_id: &str, bucket: i64) {
+        let (register, rank) = place_of(subject_id);
+        if let Some(sketch) = self.sketch_mut(bucket) {
+            sketch.raise(register, rank);
+        }
+    }
+
+    /// Adds what another shard has seen.
+    pub fn merge(&mut self, other: &Activity) {
+        for (bucket, theirs) in &other.0 {
+            let Some(sketch) = self.sketch_mut(*bucket) else { continue };
+            for (register, rank) in theirs.0.iter().enumerate() {
+                sketch.raise(register, *rank);
+            }
+        }
+    }
+
+    /// About how many were active in `from..to`, as far as whole sketches tell.
+    pub fn count(&self, from: Millis, to: Millis) -> u64 {
+        let mut all = Sketch::new();
+        for sketch in self.0.range(bucket_of(from)..bucket_of(to)).map(|(_, sketch)| sketch) {
+            for (register, rank) in sketch.0.iter().enumerate() {
+                all.raise(register, *rank);
+            }
+        }
+        all.count()
+    }
+
+    /// The newest ones, to be told again and again: what is merged twice changes nothing.
+    pub fn newest(&self, how_many: usize) -> Activity {
+        Activity(self.0.iter().rev().take(how_many).map(|(bucket, sketch)| (*bucket, sketch.clone())).collect())
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sketch of a bucket; `None` where it is too old to be kept.
+    fn sketch_mut(&mut self, bucket: i64) -> Option<&mut Sketch> {
+        if !self.0.contains_key(&bucket) {
+            if self.0.len() >= KEPT {
+                let oldest = *self.0.first_key_value()?.0;
+                if bucket < oldest {
+                    return None;
+                }
+                self.0.remove(&oldest);
+            }
+            self.0.insert(bucket, Sketch::new());
+        }
+        self.0.get_mut(&bucket)
+    }
+}
+
+impl Sketch {
+    fn new() -> Self {
+        Sketch(vec![0; REGISTERS])
+    }
+
+    fn raise(&mut self, register: usize, rank: u8) {
+        // What was stored may have any length.
+        if let Some(known) = self.0.get_mut(register) {
+            *known = rank.max(*known);
+        }
+    }
+
+    fn count(&self) -> u64 {
+        let n = REGISTERS as f64;
+        let empty = self.0.iter().filter(|rank| **rank == 0).count();
+        let sum: f64 = self.0.iter().map(|rank| f64::from(*rank)).map(|rank| (-rank).exp2()).sum();
+        let estimate = 0.7213 / (1.0 + 1.079 / n) * n * n / sum;
+        // With many registers empty, their number tells it better.
+        let count = if estimate <= 2.5 * n && empty > 0 { n * (n / empty as f64).ln() } else { estimate };
+        count.round() as u64
+    }
+}
+
+/// The register of a subject, and what it shows there.
+fn place_of(subject_id: &str) -> (usize, u8) {
+    // FNV alone mixes the last letters badly: the finalizer of MurmurHash3 makes up for it.
+    let mut hash = stored_of_text(subject_id);
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^= hash >> 16;
+    let rest = hash >> INDEX_BITS;
+    let rank = (rest.leading_zeros() - INDEX_BITS + 1) as u8;
+    (hash as usize % REGISTERS, rank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(merchants: impl Iterator<Item = u32>) -> Activity {
+        let mut activity = Activity::default();
+        merchants.for_each(|m| activity.note(&format!("m_{m:05}"), 5));
+        activity
+    }
+
+    #[test]
+    fn it_counts_about_right() {
+        for (n, off) in [(0, 0), (1, 0), (8, 0), (100, 3), (1_000, 40), (20_000, 1_500), (100_000, 8_000)] {
+            let count = of(0..n).count(5 * BUCKET, 6 * BUCKET);
+            assert!(count.abs_diff(u64::from(n)) <= off, "{n}: {count}");
+        }
+        assert_eq!(of(0..50).count(6 * BUCKET, 9 * BUCKET), 0, "others' time");
+    }
+
+    #[test]
+    fn parts_merge_to_the_whole_in_any_order() {
+        let whole = of(0..3_000);
+        let parts = [of(0..700), of(500..2_000), of(1_800..3_000)];
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+            let mut merged = Activity::default();
+            order.iter().for_each(|at| merged.merge(&parts[*at]));
+            merged.merge(&parts[0]);
+            assert_eq!(merged, whole);
+        }
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let mut activity = Activity::default();
+        (0..40).for_each(|bucket| activity.note("m", bucket));
+        activity.note("m", 3);
+        assert_eq!(activity.0.len(), KEPT);
+        assert_eq!((activity.count(0, 28 * BUCKET), activity.count(28 * BUCKET, 40 * BUCKET)), (0, 1));
+    }
+}

@@ -1,0 +1,139 @@
+//! What a shard tells the second stage. Plain values that are stored as they are; telling one twice changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Kind, State};
+use crate::engine::baseline::networks::Network;
+use crate::engine::novelty::{Novelty, agent_of};
+use crate::engine::shard::Change;
+use crate::engine::subject::{KeyFeatures, MerchantFeatures};
+use crate::event::{AuthEvent, Outcome, Refusal};
+use crate::time::Millis;
+
+/// One thing that a shard has seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// A key's volume went out of its band.
+    Found(Finding),
+    /// It is back.
+    Ended {
+        /// The alert.
+        alert_id: String,
+        /// When (event time).
+        at: Millis,
+    },
+    /// A stranger at a merchant's door.
+    Knock(Knock),
+}
+
+/// A finding about the volume of a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its alert.
+    pub alert_id: String,
+    /// `spike`, `drop` or `error_burst`.
+    pub kind: Kind,
+    /// Whose key it is; for a key without a merchant the key.
+    pub merchant: String,
+    /// The key.
+    pub key_id: Option<String>,
+    /// When it began.
+    pub began: Millis,
+    /// When it was found (event time).
+    pub at: Millis,
+}
+
+/// A call with a merchant's key from a network that is none of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Knock {
+    /// The network.
+    pub network: String,
+    /// The address.
+    pub address: String,
+    /// The merchant.
+    pub merchant: String,
+    /// Whether the call was accepted.
+    pub accepted: bool,
+    /// When (event time).
+    pub at: Millis,
+}
+
+impl Signal {
+    /// When it happened, in event time: it is merged with what others tell of the same minute.
+    pub fn at(&self) -> Millis {
+        match self {
+            Signal::Found(finding) => finding.at,
+            Signal::Ended { at, .. } => *at,
+            Signal::Knock(knock) => knock.at,
+        }
+    }
+
+    /// What a change of a case is to all shards. Rules that nobody hears of are the caller's business.
+    pub fn of(change: &Change) -> Option<Signal> {
+        let alert = &change.alert;
+        if change.foster || !alert.kind.is_of_volume() {
+            return None;
+        }
+        // Who tries out keys from elsewhere is no trouble of the platform.
+        if alert.evidence.get("from_known_network").and_then(serde_json::Value::as_bool) == Some(false) {
+            return None;
+        }
+        match alert.state {
+            State::Resolved => Some(Signal::Ended { alert_id: alert.alert_id.clone(), at: change.at }),
+            State::Firing if alert.revision > 1 => None,
+            State::Firing => Some(Signal::Found(Finding {
+                alert_id: alert.alert_id.clone(),
+                kind: alert.kind,
+                merchant: alert.merchant_id.clone().or_else(|| alert.key_id.clone())?,
+                key_id: alert.key_id.clone(),
+                began: alert.starts_at,
+                at: change.at,
+            })),
+        }
+    }
+}
+
+impl Knock {
+    /// What a call says of strangers, if anything. Where the merchant's usual program calls from a new place it has moved,
+    /// or its host has: many merchants of one host move together.
+    pub fn of(
+        event: &AuthEvent<'_>,
+        merchant_id: Option<&str>,
+        network: Option<Network>,
+        novelty: Option<&Novelty>,
+        key: &KeyFeatures,
+        merchant: &MerchantFeatures,
+    ) -> Option<Knock> {
+        let (network, address, merchant_id) = (network?, event.source_ip?, merchant_id?);
+        let accepted = event.outcome == Outcome::Ok;
+        let is_strange = match novelty {
+            Some(novelty) => {
+                novelty.network.is_novel()
+                    && !novelty.is_roaming
+                    && (!novelty.is_usual_program() || novelty.has_other_signs())
+                    && key.knows_its_networks(event.ts)
+            }
+            None => {
+                tries_a_key(event.reason)
+                    && !merchant.networks.entries().is_empty()
+                    && !merchant.networks.trusts(network)
+                    && key.networks.get(network).is_none_or(|seen| seen.suspect)
+                    && !agent_of(event).is_some_and(|agent| merchant.agents.trusts(agent) || key.agents.trusts(agent))
+            }
+        };
+        is_strange.then(|| Knock {
+            network: network.to_string(),
+            address: address.to_string(),
+            merchant: merchant_id.to_owned(),
+            accepted,
+            at: event.ts,
+        })
+    }
+}
+
+/// Whether a refused call shows that somebody has a key, or part of one, that is no use.
+fn tries_a_key(reason: Option<Refusal>) -> bool {
+    use Refusal::{EnvMismatch, ExpiredKey, MalformedKey, RevokedKey, RotatedKey, UnknownKey};
+    matches!(reason, Some(UnknownKey | RevokedKey | RotatedKey | ExpiredKey | EnvMismatch | MalformedKey))
+}
