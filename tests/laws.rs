@@ -20,6 +20,8 @@ mod order;
 mod restart;
 #[path = "laws/rules.rs"]
 mod rules;
+#[path = "laws/second_stage.rs"]
+mod second_stage;
 #[path = "laws/snapshot.rs"]
 mod snapshot;
 

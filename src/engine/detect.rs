@@ -123,6 +123,11 @@ pub trait Detector: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// What it asks of a network at the doors of several merchants.
+    fn asks_of_doors(&self) -> Option<key_scan::AskOfDoors> {
+        None
+    }
+
     /// Whether it needs a window of recent counts: late events are kept from it.
     fn needs_window(&self) -> bool {
         false

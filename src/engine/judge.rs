@@ -7,6 +7,7 @@ use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::intake::Admitted;
 use crate::engine::novelty::{self, Novelty};
+use crate::engine::second_stage::signal::Knock;
 use crate::engine::shard::{Change, Output, World};
 use crate::engine::source::SourceTable;
 use crate::engine::subject::{
@@ -266,6 +267,9 @@ pub(super) fn judge(
     let (agent, endpoint) =
         if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
     let novelty = accepted.then(|| Novelty::of(event, network, agent, endpoint, features, merchant));
+    if !late && let Some(knock) = Knock::of(event, merchant_id, network, novelty.as_ref(), features, merchant) {
+        out.knocks.push(knock);
+    }
     let key_env = facts.and_then(|f| f.env).or(features.env);
     let asks_for_windows = accepted && !late && world.rules.asks_for_windows;
     let counted = if asks_for_windows { features.rates.windows(ts) } else { None };

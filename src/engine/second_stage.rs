@@ -8,6 +8,7 @@
 //! takes alerts over: a merchant is not told that calls are missing when they are missing everywhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::alert::{Alert, State};
 use crate::engine::shard::Change;
@@ -15,10 +16,12 @@ use crate::rules::RuleSet;
 use crate::time::{MINUTE, Millis};
 
 pub mod activity;
+mod doors;
 mod platform;
 pub mod signal;
 
 use activity::Activity;
+use doors::Doors;
 use platform::Platform;
 use signal::{Finding, Knock, Signal};
 
@@ -38,6 +41,7 @@ pub struct SecondStage {
     waiting: BTreeMap<i64, Minute>,
     activity: Activity,
     platform: Platform,
+    doors: Doors,
     counts: StageCounts,
 }
 
@@ -65,6 +69,8 @@ pub struct StageOutput {
     pub changes: Vec<Change>,
     /// Alerts of shards that it took over, or gave back.
     pub takings: Vec<Taking>,
+    /// What exceptions spared: rule and exception.
+    pub spared: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// An alert changes hands.
@@ -185,8 +191,9 @@ impl SecondStage {
             let minute = self.waiting.remove(&next).unwrap_or_default();
             let now = Now { end: (next + 1) * MINUTE, read };
             self.merged_to = Some(now.end);
-            let Minute { found, ended, .. } = minute;
+            let Minute { found, ended, knocks } = minute;
             self.counts.dropped += self.platform.merge(found, &ended, &self.activity, now, rules, out);
+            self.counts.dropped += self.doors.merge(knocks, now, rules, out);
         }
         self.merged_to = self.merged_to.max(Some(to * MINUTE));
     }
@@ -194,7 +201,10 @@ impl SecondStage {
     /// The next minute to look at: the first that something is told of, or where a case is open the one that follows.
     fn next_minute(&self) -> Option<i64> {
         let first = self.waiting.first_key_value().map(|(minute, _)| *minute);
-        let following = self.merged_to.filter(|_| self.platform.is_open()).map(|merged| merged.div_euclid(MINUTE));
+        let following = self
+            .merged_to
+            .filter(|_| self.platform.is_open() || self.doors.is_open())
+            .map(|merged| merged.div_euclid(MINUTE));
         first.into_iter().chain(following).min()
     }
 }

@@ -244,6 +244,7 @@ impl Stage<'_> {
             };
         }
         merged.changes.into_iter().for_each(|change| self.note(change.alert));
+        self.spared.extend(merged.spared.into_iter().map(|(rule, name)| (rule.to_string(), name.to_string())));
     }
 }
 
