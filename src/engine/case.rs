@@ -152,8 +152,11 @@ impl OpenCase {
         }
         let new_source = !is_noted && self.notes.add(event, sign);
         let counts = is_own || sign.opens;
+        // How many calls there are says less than who makes them.
+        let is_guest = !is_own && !rule.kind.is_of_misuse();
+        let score = if is_guest { sign.score.min(0.95 * self.strongest()) } else { sign.score };
         let worse = counts && severity > self.alert.severity;
-        let stronger = counts && self.strongest() < sign.score;
+        let stronger = counts && self.strongest() < score;
         if worse {
             self.alert.severity = severity;
         }
@@ -161,7 +164,7 @@ impl OpenCase {
             self.alert.summary = summary(rule, sign);
         }
         let kind_before = self.alert.kind;
-        let new_reason = counts && self.add_reason(rule.kind, sign);
+        let new_reason = counts && self.add_reason(rule.kind, sign, score);
         if self.alert.kind != kind_before {
             // What another kind has observed is no measure for this one.
             self.alert.evidence = Value::Object(Map::new());
@@ -190,19 +193,19 @@ impl OpenCase {
     }
 
     /// Notes why. True where it is a reason of a kind that the alert did not have.
-    fn add_reason(&mut self, kind: Kind, sign: &Sign) -> bool {
+    fn add_reason(&mut self, kind: Kind, sign: &Sign, score: f64) -> bool {
         let reasons = &mut self.alert.reasons;
         let is_full = reasons.len() >= REASONS_PER_CASE;
         let known = reasons.iter_mut().find(|reason| reason.kind == kind);
         let is_new = match known {
-            Some(reason) if reason.score < sign.score => {
-                (reason.score, reason.text) = (sign.score, sign.reason.clone());
+            Some(reason) if reason.score < score => {
+                (reason.score, reason.text) = (score, sign.reason.clone());
                 false
             }
             Some(_) => return false,
             None if !sign.opens || is_full => return false,
             None => {
-                reasons.push(Reason { kind, score: sign.score, text: sign.reason.clone() });
+                reasons.push(Reason { kind, score, text: sign.reason.clone() });
                 true
             }
         };

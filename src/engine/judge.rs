@@ -1,6 +1,6 @@
 //! One event judged, one timer fired: features, then rules, then learning. Everything about one key in one place.
 
-use crate::alert::Severity;
+use crate::alert::{Kind, Severity};
 use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::refusals::Refusals;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
@@ -18,7 +18,7 @@ use crate::event::facts::KeyFacts;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::expr::Scope;
 use crate::rules::{Rule, RuleSet};
-use crate::time::{DAY, Millis, zone_offset};
+use crate::time::{DAY, HOUR, Millis, zone_offset};
 
 /// The circumstances in which a subject's timers fire.
 #[derive(Clone, Copy)]
@@ -349,7 +349,7 @@ pub(super) fn judge(
                 }
                 let scope = Scope { key: Some(&*features), ..around };
                 let Some(severity) = weigh(rule, &sign, &scope, out) else { continue };
-                if rule.kind.is_of_misuse() {
+                if rule.kind.is_of_misuse() || rule.kind == Kind::Spike {
                     misuse.push((rule, sign, severity));
                     continue;
                 }
@@ -361,7 +361,10 @@ pub(super) fn judge(
     }
     if !misuse.is_empty() {
         // The strongest opens the alert, and the others give it their reasons.
-        misuse.sort_by(|(_, a, _), (_, b, _)| b.opens.cmp(&a.opens).then(b.score.total_cmp(&a.score)));
+        misuse.sort_by(|(one, a, _), (other, b, _)| {
+            let (one, other) = (one.kind.is_of_misuse(), other.kind.is_of_misuse());
+            other.cmp(&one).then(b.opens.cmp(&a.opens)).then(b.score.total_cmp(&a.score))
+        });
         let hint = facts.and_then(|f| f.hint.as_deref()).or(features.hint.as_deref());
         let about = About { merchant_id, key_id: Some(&features.key_id), key_hint: hint };
         let mut noted = Vec::new();
@@ -411,17 +414,23 @@ pub(super) fn judge(
     judged
 }
 
+/// How long after its last sign an episode of misuse still explains that a key makes more calls.
+const EXPLAINS: Millis = HOUR;
+
 /// The open case that a sign belongs to: its rule's own for the same part. Signs of misuse belong to the key's episode,
-/// whichever rule for the same receivers has opened it.
+/// whichever rule for the same receivers has opened it; so do too many calls while it goes on.
 fn open_case(cases: &[OpenCase], rule: &Rule, sign: &Sign, rules: &RuleSet) -> Option<usize> {
     let own = |case: &OpenCase| *case.alert.rule == *rule.name;
     let same = cases.iter().position(|case| own(case) && *case.part == *sign.part);
-    if same.is_some() || !rule.kind.is_of_misuse() {
+    let is_guest = rule.kind == Kind::Spike;
+    if same.is_some() || !(rule.kind.is_of_misuse() || is_guest) {
         return same;
     }
     let is_episode = |case: &OpenCase| {
+        let goes_on = !is_guest || sign.last_at - case.last_at <= EXPLAINS;
         rules.rule(&case.alert.rule).is_some_and(|other| {
-            other.kind.is_of_misuse()
+            goes_on
+                && other.kind.is_of_misuse()
                 && other.kind != rule.kind
                 && (other.audience, other.is_shadow()) == (rule.audience, rule.is_shadow())
         })

@@ -119,7 +119,8 @@ impl Default for Known {
     fn default() -> Self {
         Known {
             mean_hour: 0.0,
-            does_jobs: false, is_bursty: false,
+            does_jobs: false,
+            is_bursty: false,
             usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
         }
     }

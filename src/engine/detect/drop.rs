@@ -75,7 +75,8 @@ impl Detector for Fall {
             return Verdict::End(ts);
         }
         // What is being replaced gets fewer calls.
-        let is_ending = sight.facts.is_some_and(|f| f.replaced_at.is_some_and(|at| at <= ts));
+        let is_ending = sight.facts.is_some_and(|f| f.replaced_at.is_some_and(|at| at <= ts))
+            || sight.merchant_facts.is_some_and(|merchant| merchant.suspended_since(ts).is_some());
         if rates.days_learned() < self.learning_days || is_ending {
             return Verdict::Nothing;
         }
@@ -118,11 +119,13 @@ impl Detector for Fall {
         let last = still.key.last_accepted?;
         let from = still.watch.resumed_at.map_or(last, |resumed| last.max(resumed));
         let due = rates.silence_due(from, &self.ask)?;
-        // What has ended falls silent.
+        // What has ended falls silent, and so do the keys of an account that was suspended.
         let ended = still
             .facts
             .is_some_and(|f| [f.revoked_at, f.replaced_at, f.expires_at].into_iter().flatten().any(|at| at <= due));
-        (!ended).then_some(due)
+        let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
+        let suspended = merchant.is_some_and(|merchant| merchant.suspended_since(due).is_some());
+        (!ended && !suspended).then_some(due)
     }
 
     fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
