@@ -46,6 +46,8 @@ const STILL: f64 = 0.15;
 const SILENCE_HOURS_MAX: i64 = 12;
 /// And is no news before.
 const SILENCE_MIN: Millis = 15 * MINUTE;
+/// The same where calls come in rows that stand for many: the next row may be an hour away.
+const SILENCE_OF_ROWS: Millis = 3 * HOUR;
 
 /// A job's calls fall into three hours of the day, at least so much of them.
 const JOB_SHARE: f64 = 0.6;
@@ -136,7 +138,7 @@ impl Rates {
                 return None;
             }
         }
-        let trimmed = if length.burst > 0 && self.rows < 0.5 {
+        let trimmed = if length.burst > 0 && !self.is_in_rows() {
             self.without_burst(at, length, observed, expected)
         } else {
             observed
@@ -154,6 +156,11 @@ impl Rates {
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
         let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
+    }
+
+    /// Whether most calls come in rows that stand for many.
+    fn is_in_rows(&self) -> bool {
+        self.rows >= 0.5
     }
 
     /// The window's count where its largest buckets are taken for a burst that everybody may have.
@@ -240,7 +247,9 @@ impl Rates {
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
                 let within = (needed - sum) / rate * HOUR as f64;
-                return Some((at + within as Millis).max(last + SILENCE_MIN));
+                return Some(
+                    (at + within as Millis).max(last + if self.is_in_rows() { SILENCE_OF_ROWS } else { SILENCE_MIN }),
+                );
             }
             sum += rate * part;
             at = end;
@@ -281,7 +290,8 @@ impl Rates {
         if FEW_STILL * expected < observed as f64 {
             return None;
         }
-        let hour_long = (ask.min_extra <= expected && observed as f64 <= FEW * expected).then(|| {
+        let is_few = ask.min_extra <= expected && observed as f64 <= FEW * expected && !self.is_in_rows();
+        let hour_long = is_few.then(|| {
             let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
             let window = Window { starts_at, length: HOUR, observed, expected };
             (window, surprise_low(observed, expected, self.alpha_hour()), ask.surprise)
