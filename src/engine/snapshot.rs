@@ -105,7 +105,7 @@ struct StoredRates {
     weeks: Vec<u8>,
     n_weeks: u16,
     scatter: [f32; 8],
-    more: [f32; 7],
+    more: [f32; 8],
 }
 
 /// The same form as byte by byte.

@@ -42,6 +42,8 @@ const SCATTER_CLIP: f64 = 2.5;
 const TEN_CLIP: f64 = 4.0;
 /// Ten minutes with fewer expected calls tell nothing of scatter within the hour.
 const TEN_FROM: f64 = 0.3;
+/// Days after which the calls of a key are known whose calls come in rows.
+const ROW_DAYS: u8 = 2;
 /// Hours with fewer calls do not tell whether they came in a burst.
 const BURST_FROM: f64 = 8.0;
 const BURST_WEIGHT: f32 = 0.1;
@@ -53,6 +55,8 @@ const TAIL_FROM: f64 = 2.0;
 const TAIL_CLIP: f64 = 5.0;
 /// The largest hour is forgotten by a half in five months: what runs once a month is still known the next time.
 const PEAK_DECAY: f32 = 0.999_8;
+/// The largest ten minutes by a half in two weeks.
+const PEAK_TEN_DECAY: f32 = 0.998;
 
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +85,8 @@ pub struct Rates {
     level: [f32; 2],
     /// The largest hour.
     peak: f32,
+    /// The largest ten minutes.
+    peak_ten: f32,
     /// The share of calls that came in rows which stand for many.
     rows: f32,
     /// The usual share of the busiest ten minutes in an hour's calls.
@@ -195,6 +201,7 @@ impl Default for Rates {
             tail: Tail::default(),
             level: [0.0; 2],
             peak: 0.0,
+            peak_ten: 0.0,
             rows: 0.0,
             bursts: 0.0,
             before: [0.0; 2],
@@ -222,8 +229,8 @@ pub struct RatesParts {
     pub profile: ProfileParts,
     /// Scatter of ten minutes, of hours, of days: excess, square of each; then the tail's.
     pub scatter: [f32; 8],
-    /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts.
-    pub more: [f32; 7],
+    /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts, largest ten minutes.
+    pub more: [f32; 8],
 }
 
 impl Rates {
@@ -240,7 +247,16 @@ impl Rates {
             offset: self.offset,
             profile: self.profile.to_parts(),
             scatter: [a[0], a[1], b[0], b[1], c[0], c[1], self.tail.excess, self.tail.n],
-            more: [self.level[0], self.level[1], self.peak, self.rows, self.before[0], self.before[1], self.bursts],
+            more: [
+                self.level[0],
+                self.level[1],
+                self.peak,
+                self.rows,
+                self.before[0],
+                self.before[1],
+                self.bursts,
+                self.peak_ten,
+            ],
         }
     }
 
@@ -248,7 +264,7 @@ impl Rates {
     pub fn from_parts(parts: &RatesParts) -> Self {
         let s = &parts.scatter;
         let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
-        let [calls, expected, peak, rows, five, day, bursts] = parts.more;
+        let [calls, expected, peak, rows, five, day, bursts, peak_ten] = parts.more;
         let mut rates = Rates {
             ring: parts.ring.0,
             shift: parts.ring.1,
@@ -265,6 +281,7 @@ impl Rates {
             tail: Tail { excess: s[6], n: s[7] },
             level: [calls, expected],
             peak,
+            peak_ten,
             rows,
             bursts,
             before: [five, day],
@@ -315,7 +332,7 @@ impl Rates {
         if self.known.usual.hour < hour {
             self.known.usual = self.usual_of(hour);
         }
-        let is_row = if calls >= 8 { 1.0 } else { 0.0 };
+        let is_row = if calls > 1 { 1.0 } else { 0.0 };
         self.rows += 0.02 * (is_row - self.rows);
         let calls = u64::from(calls) + u64::from(self.rest);
         while (self.count_of(bucket) + calls) >> self.shift > u64::from(u16::MAX) {
@@ -397,6 +414,9 @@ impl Rates {
         let mu = self.profile.expected(on_its_clock);
         let is_known = self.profile.days_learned() > 0;
         let mut learned = total;
+        let tens = (hour * PER_HOUR..(hour + 1) * PER_HOUR).step_by(PER_TEN as usize);
+        let busiest = tens.map(|from| self.count_from(from, from + PER_TEN - 1)).max().unwrap_or(0) as f64;
+        self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
         if is_known {
             let alpha = self.alpha_hour();
             if total > ordinary(mu, alpha) {
@@ -404,12 +424,10 @@ impl Rates {
             }
             let deviation = (mu + alpha * mu * mu).sqrt();
             let ceiling = (mu + SCATTER_CLIP * deviation).max(1.0);
-            let mut busiest = 0.0_f64;
             for ten in 0..6 {
                 let from = hour * PER_HOUR + ten * PER_TEN;
                 let x = self.count_from(from, from + PER_TEN - 1) as f64;
                 let usual = mu / 6.0;
-                busiest = busiest.max(x);
                 if TEN_FROM <= usual {
                     let clip = usual + TEN_CLIP * (usual + self.alpha_ten() * usual * usual).sqrt();
                     self.ten.learn(x.min(clip.max(2.0)), usual);
@@ -510,6 +528,12 @@ impl Rates {
     /// Full days that the profile has been learned from.
     pub fn days_learned(&self) -> u8 {
         self.profile.days_learned()
+    }
+
+    /// Whether so many days were seen as make it known. Rows that stand for many calls tell more: fewer days do.
+    pub fn is_learned(&self, days: u8) -> bool {
+        let days = if self.is_in_rows() { days.min(ROW_DAYS) } else { days };
+        days <= self.days_learned()
     }
 
     /// Calls expected in a usual day.

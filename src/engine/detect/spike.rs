@@ -71,7 +71,7 @@ impl Detector for Spike {
     }
 
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
-        if !sight.accepted() || sight.key.rates.days_learned() < self.learning_days {
+        if !sight.accepted() || !sight.key.rates.is_learned(self.learning_days) {
             return Verdict::Nothing;
         }
         // Load is tested with test keys: that is what they are for.

@@ -150,7 +150,7 @@ fn load_rates(stored: &StoredRates) -> Rates {
             weeks: Vec::new(),
             n_weeks: 0,
         },
-        more: [0.0, 0.0, peak, 0.0, 0.0, 0.0, 0.0],
+        more: [0.0, 0.0, peak, 0.0, 0.0, 0.0, 0.0, 0.0],
         ..parts
     })
 }

@@ -38,6 +38,10 @@ const WEEK_SEEN: u8 = 8;
 const FEW_A_DAY: f64 = 50.0;
 /// A burst of a key that works in bursts must be larger than any before by so much.
 const BURST_FLOOR: f64 = 1.8;
+/// Where calls come in rows, each row is a count of its own: a short window takes so many times the expected ones at most, and
+/// more than the largest ten minutes by so much; an hour takes the largest hour.
+const ROW_FLOOR: f64 = 3.0;
+const ROW_TIMES: f64 = 1.15;
 /// Calls in the last ten minutes, in times the expected, for what has begun to go on.
 const GOES_ON: f64 = 1.5;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
@@ -118,20 +122,31 @@ impl Rates {
     }
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
-        if observed < expected * length.floor * ask.floors || observed - expected < ask.min_extra {
+        let is_short = length.length <= HOUR;
+        let floor = if self.is_in_rows() { length.floor.min(ROW_FLOOR) } else { length.floor };
+        if observed < expected * floor * ask.floors || observed - expected < ask.min_extra {
             return None;
         }
-        let is_short = length.length <= HOUR;
         // Before each day of the week was seen once, what comes once a week looks like nothing before.
         let is_little = self.usual_day() < FEW_A_DAY;
         if self.days_learned() < WEEK_SEEN && is_little {
             return None;
         }
         let months_work = (MONTH_DAYS * self.usual_day()).max(MONTH_FLOOR * expected);
-        if (is_little || self.known.does_jobs) && self.is_day_of_jobs(at) && observed < months_work {
+        if (is_little || self.known.does_jobs)
+            && !self.is_in_rows()
+            && self.is_day_of_jobs(at)
+            && observed < months_work
+        {
             return None;
         }
-        if self.is_bursty() {
+        if self.is_in_rows() && is_short {
+            let is_row = length.length <= 10 * MINUTE;
+            let largest = if is_row { ROW_TIMES * f64::from(self.peak_ten) } else { f64::from(self.peak) };
+            if observed < largest {
+                return None;
+            }
+        } else if self.is_bursty() {
             let peak = f64::from(self.peak);
             let largest = if is_short { peak } else { peak.max(self.usual_day()) };
             if observed < BURST_FLOOR * largest + ask.min_extra / 2.0 {
@@ -159,7 +174,7 @@ impl Rates {
     }
 
     /// Whether most calls come in rows that stand for many.
-    fn is_in_rows(&self) -> bool {
+    pub(super) fn is_in_rows(&self) -> bool {
         self.rows >= 0.5
     }
 
