@@ -268,6 +268,8 @@ pub struct Watch {
     pub gap_from: Option<Millis>,
     /// The newest event.
     pub seen_to: Option<Millis>,
+    /// Since when no week has passed without an event: a few early ones are no watching.
+    pub steady_since: Option<Millis>,
 }
 
 impl Watch {

@@ -34,6 +34,8 @@ mod timers;
 
 use timers::{Next, Reached, around};
 
+/// A partition that has no event for so long has hardly begun.
+const UNSTEADY: Millis = 7 * DAY;
 /// Silence of a whole partition is looked at from this length on, once so many days of it have been seen.
 const SILENCE_MIN: Millis = 5 * MINUTE;
 const STREAM_DAYS: u8 = 3;
@@ -229,6 +231,9 @@ impl Shard {
             self.watch.in_gap = false;
             self.watch.gap_from = self.watch.seen_to;
             self.watch.resumed_at = Some(now);
+        }
+        if self.watch.seen_to.is_none_or(|last| UNSTEADY <= now - last) {
+            self.watch.steady_since = Some(now);
         }
         self.watch.seen_to = self.watch.seen_to.max(Some(now));
         self.stream.add(now, 1, self.lateness, self.watch.unseen(), |_| 0);

@@ -178,6 +178,7 @@ struct StoredShard {
     in_gap: bool,
     gap_from: Option<i64>,
     seen_to: Option<i64>,
+    steady_since: Option<i64>,
     rules_version: String,
     /// Parked events as JSON, with their mark.
     parked: Vec<(String, bool)>,
@@ -208,6 +209,7 @@ impl From<StoredShardV2> for StoredShard {
             in_gap: v2.in_gap,
             gap_from: None,
             seen_to: v2.now,
+            steady_since: v2.watched_since,
             rules_version: v2.rules_version,
             parked: v2.parked,
             source_cases: Vec::new(),
@@ -270,6 +272,7 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
         in_gap: state.watch.in_gap,
         gap_from: state.watch.gap_from,
         seen_to: state.watch.seen_to,
+        steady_since: state.watch.steady_since,
         rules_version: state.rules_version.clone(),
         parked: state.parked.iter().map(parked).collect(),
         source_cases: state
@@ -300,6 +303,7 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
             in_gap: stored.in_gap,
             gap_from: stored.gap_from,
             seen_to: stored.seen_to,
+            steady_since: stored.steady_since,
         },
         rules_version: stored.rules_version,
         parked: stored.parked.into_iter().map(parked).collect::<Result<_, SnapshotError>>()?,

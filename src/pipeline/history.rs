@@ -32,7 +32,8 @@ impl History {
     fn of(states: &[ShardState]) -> Option<History> {
         let learned_to = states.iter().filter_map(|state| state.now).max()?;
         let since = states.iter().filter_map(|state| state.watch.since).min();
-        Some(History { learned_to, watch: Watch { since, ..Watch::default() } })
+        let steady_since = states.iter().filter_map(|state| state.watch.steady_since).max();
+        Some(History { learned_to, watch: Watch { since, steady_since, ..Watch::default() } })
     }
 
     /// Whether an event at `ts` was in the files already.

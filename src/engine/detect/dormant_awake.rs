@@ -76,7 +76,8 @@ impl Detector for DormantAwake {
 /// one that was made since has begun, not awoken.
 fn unused_since(sight: &Sight<'_>) -> Option<Millis> {
     let since = sight.key.last_accepted.or_else(|| {
-        let (watched, made) = (sight.watch.since?, sight.facts?.created_at?);
+        let watch = sight.watch;
+        let (watched, made) = (watch.since?.max(watch.steady_since?), sight.facts?.created_at?);
         (made < watched).then_some(watched)
     })?;
     // It may have been used while messages were missing.
