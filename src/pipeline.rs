@@ -32,6 +32,7 @@ pub mod facts;
 pub mod history;
 pub mod judge;
 pub mod partition;
+pub mod second_stage;
 pub mod takeover;
 
 use crate::geoip::GeoIp;
@@ -118,6 +119,8 @@ pub struct Pipeline {
     /// Partitions that a newer owner took, although the group has not taken them from this instance, and since when.
     taken: BTreeMap<(Arc<str>, i32), Instant>,
     dead_letters: Vec<DeadLetter>,
+    /// When the second stage is looked at next (wall time).
+    stage_at: Millis,
     /// Beside the channel: positions that are stored, ends of partitions.
     link: Option<Link>,
 }
@@ -134,7 +137,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 impl Pipeline {
     /// A pipeline without partitions.
     pub fn new(parts: Parts, link: Option<Link>) -> Self {
-        Pipeline { parts, partitions: BTreeMap::new(), taken: BTreeMap::new(), dead_letters: Vec::new(), link }
+        Pipeline {
+            parts,
+            partitions: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            dead_letters: Vec::new(),
+            stage_at: 0,
+            link,
+        }
     }
 
     /// Runs until the source ends, which is an error unless the process is stopping. Ends with a last checkpoint.
@@ -215,6 +225,7 @@ impl Pipeline {
             self.checkpoint_step(name).await?;
         }
         self.begin_fostering().await?;
+        self.second_stage_step().await?;
         self.evict();
         self.report();
         Ok(())

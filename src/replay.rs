@@ -254,7 +254,7 @@ impl Run {
         }
         if now >= self.next_merge {
             let mut merged = StageOutput::default();
-            self.note_activity();
+            self.note_activity(now);
             self.stage.advance(now, now, &self.rules, &mut merged);
             self.store_merged(merged, now).await?;
         }
@@ -266,16 +266,15 @@ impl Run {
 
     /// Tells the second stage what one shard has found.
     fn signal(&mut self, output: &Output) {
-        let told = output.changes.iter().filter(|change| !self.rules.is_shadow(&change.alert.rule));
-        for signal in told.filter_map(Signal::of).chain(output.knocks.iter().cloned().map(Signal::Knock)) {
+        for signal in Signal::all_of(output, &self.rules) {
             self.stage.take_in(signal);
         }
         self.next_merge = self.stage.next_due().unwrap_or(Millis::MAX);
     }
 
-    fn note_activity(&mut self) {
+    fn note_activity(&mut self, now: Millis) {
         for (_, _, shard) in &self.shards {
-            self.stage.note_activity(shard.activity());
+            self.stage.note_activity(shard.activity(), now);
         }
     }
 
@@ -360,7 +359,7 @@ impl Run {
                 self.store_changes(shard, output.changes, until).await?;
             }
             let mut merged = StageOutput::default();
-            self.note_activity();
+            self.note_activity(until + self.plan.limits.lateness);
             self.stage.pass(until, &self.rules, &mut merged);
             self.store_merged(merged, until).await?;
         }
@@ -387,6 +386,9 @@ impl Run {
             (keys, merchants)
         };
         self.store.save_facts(&keys, &merchants, wall_now).await?;
+        self.note_activity(self.intake.now().unwrap_or(0));
+        let stage = self.stage.encode().map_err(anyhow::Error::msg)?;
+        self.store.save_second_stage(&stage, self.stage.merged_to().unwrap_or(0), wall_now).await?;
         for (id, epoch, shard) in &mut self.shards {
             let dirty = shard.begin_checkpoint();
             for slice in dirty.chunks(self.plan.limits.slice_rows) {

@@ -22,6 +22,7 @@ pub use journal::StoredDeadLetter;
 pub use look::{Position, Schema, Server};
 pub use read::{AlertFilter, OutboxView, Told};
 pub use rules::{Adoption, RULE_VERSIONS_KEPT, StoredRules};
+pub use signals::{Mark, MergedStage, SignalRow, ToMerge};
 
 mod cases;
 mod db;
@@ -37,6 +38,7 @@ mod retention;
 mod rules;
 mod schema;
 mod shards;
+mod signals;
 mod sweeps;
 
 /// How long a statement waits for a connection, a lock, or SQLite's other writers.

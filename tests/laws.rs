@@ -45,16 +45,6 @@ const QUICK: &[&str] = &[
     "rotation-overdue.max_age=47d",
 ];
 
-/// The same, without what is only seen across shards: the service does not look for that yet.
-const ALONE: &[&str] = &[
-    "stale-key.unused_for=3d",
-    "spike.learning_days=5",
-    "dormant-awake.unused_for=4d",
-    "expiring-key.notice=3d",
-    "rotation-overdue.max_age=47d",
-    "platform-incident.min_merchants=1000000",
-];
-
 fn decoder() -> Decoder {
     Decoder::new(b"test", Masker::default())
 }

@@ -21,6 +21,8 @@ mod notices;
 mod records;
 #[path = "store/retention.rs"]
 mod retention;
+#[path = "store/second_stage.rs"]
+mod second_stage;
 #[path = "store/shards.rs"]
 mod shards;
 
@@ -30,7 +32,7 @@ const NOW: i64 = 1_795_420_800_000;
 const START: i64 = NOW - HOUR;
 const GROUP_WAIT: i64 = MINUTE;
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 20] = [
     "meta",
     "shards",
     "subjects",
@@ -48,6 +50,9 @@ const TABLES: [&str; 17] = [
     "merchant_facts",
     "rule_adoptions",
     "dead_letters",
+    "signals",
+    "signal_marks",
+    "second_stage",
 ];
 
 /// A migrated store, and a way to look at its tables from outside.

@@ -12,7 +12,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::notify::deliver::{DeliveryCounts, Outbox};
 use crate::store::{Delivery, Store, StoreError};
-use crate::time::{HOUR, Millis};
+use crate::time::{DAY, HOUR, Millis};
 use crate::wall;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -72,6 +72,9 @@ impl Upkeep {
             let now = wall::now();
             if now >= forget_at {
                 forget_at = now + FORGET_EVERY;
+                if let Err(error) = self.store.forget_signals(now - DAY).await {
+                    tracing::warn!(%error, "cannot forget old signals yet");
+                }
                 match self.store.forget_before(now - self.keep).await {
                     Ok(0) => {}
                     Ok(rows) => tracing::info!(rows, "old rows forgotten (limits.keep)"),

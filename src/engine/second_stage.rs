@@ -19,6 +19,7 @@ pub mod activity;
 mod doors;
 mod platform;
 pub mod signal;
+mod stored;
 
 use activity::Activity;
 use doors::Doors;
@@ -51,6 +52,7 @@ struct Minute {
     found: BTreeMap<String, Finding>,
     ended: BTreeMap<String, Millis>,
     knocks: BTreeMap<(String, String), Knock>,
+    active: Activity,
 }
 
 /// What it counted since it was made.
@@ -104,20 +106,41 @@ impl Taking {
             }
             alert.evidence["taken_by"] = self.by.clone().into();
         } else {
-            alert.state = State::Firing;
-            alert.ends_at = None;
+            let goes_on = ends_as_taken(&alert);
             if let Some(evidence) = alert.evidence.as_object_mut() {
-                evidence.remove("ended");
                 evidence.remove("taken_by");
+                if goes_on {
+                    evidence.remove("ended");
+                    (alert.state, alert.ends_at) = (State::Firing, None);
+                }
             }
         }
         alert
     }
 }
 
-/// Whether an alert is taken over: what its shard says of it changes nothing until it is given back.
+/// Whether an alert is taken over by another one.
 pub fn is_taken(alert: &Alert) -> bool {
     alert.evidence.get("taken_by").is_some()
+}
+
+/// What its shard says of an alert that is taken over: it stays taken, and if it went on it is over as it was before. The
+/// same results if it is taken after the shard has said so.
+pub fn still_taken(taken: &Alert, mut alert: Alert) -> Alert {
+    if !alert.evidence.is_object() {
+        alert.evidence = serde_json::json!({});
+    }
+    if alert.state == State::Firing {
+        (alert.state, alert.ends_at) = (State::Resolved, taken.ends_at);
+        alert.evidence["ended"] = TAKEN.into();
+    }
+    alert.evidence["taken_by"] = taken.evidence["taken_by"].clone();
+    alert
+}
+
+/// Whether it is over for no other reason than that it was taken.
+fn ends_as_taken(alert: &Alert) -> bool {
+    alert.evidence.get("ended").and_then(serde_json::Value::as_str) == Some(TAKEN)
 }
 
 /// The moment up to which everything is merged.
@@ -140,6 +163,11 @@ impl SecondStage {
         self.counts
     }
 
+    /// The end of the last minute that is merged.
+    pub fn merged_to(&self) -> Option<Millis> {
+        self.merged_to
+    }
+
     /// Takes a signal in.
     pub fn take_in(&mut self, signal: Signal) {
         let at = signal.at();
@@ -158,18 +186,23 @@ impl SecondStage {
                 let door = (knock.network.clone(), knock.merchant.clone());
                 put(&mut minute.knocks, door, knock, Knock::join)
             }
+            Signal::Active(tens) => {
+                minute.active.merge_one(&tens);
+                false
+            }
         };
         self.counts.dropped += u64::from(dropped);
     }
 
-    /// Adds what a shard knows of active merchants.
-    pub fn note_activity(&mut self, activity: &Activity) {
-        self.activity.merge(activity);
+    /// Adds what a shard, which has come to `now`, has yet to tell of active merchants.
+    pub fn note_activity(&mut self, activity: &Activity, now: Millis) {
+        self.activity.merge(activity, now.saturating_sub(self.lateness));
     }
 
     /// The stream time at which there is something to merge; every shard must have come so far.
     pub fn next_due(&self) -> Option<Millis> {
-        self.next_minute().map(|minute| (minute + 1) * MINUTE + self.lateness)
+        let minute = self.next_minute()?;
+        Some((minute + 1) * MINUTE + self.lateness)
     }
 
     /// Merges what stream time, having come to `now` in every shard, has left behind by the lateness. `read` is the largest
@@ -191,7 +224,8 @@ impl SecondStage {
             let minute = self.waiting.remove(&next).unwrap_or_default();
             let now = Now { end: (next + 1) * MINUTE, read };
             self.merged_to = Some(now.end);
-            let Minute { found, ended, knocks } = minute;
+            let Minute { found, ended, knocks, active } = minute;
+            self.activity.merge(&active, now.end);
             self.counts.dropped += self.platform.merge(found, &ended, &self.activity, now, rules, out);
             self.counts.dropped += self.doors.merge(knocks, now, rules, out);
         }

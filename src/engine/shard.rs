@@ -19,7 +19,7 @@ use crate::engine::detect::Watch;
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{judge, judge_source};
-use crate::engine::second_stage::activity::{Activity, bucket_of};
+use crate::engine::second_stage::activity::{Activity, Tens, bucket_of};
 use crate::engine::second_stage::signal::Knock;
 use crate::engine::source::SourceTable;
 use crate::engine::subject::Subject;
@@ -62,6 +62,8 @@ pub struct Output {
     pub spared: Vec<(Arc<str>, Arc<str>, u64)>,
     /// Strangers at merchants' doors, for the second stage.
     pub knocks: Vec<Knock>,
+    /// Who was active in tens of minutes that are complete, for the second stage.
+    pub active: Vec<Tens>,
 }
 
 /// One change of a case.
@@ -99,7 +101,7 @@ pub struct ShardCounts {
 impl Output {
     /// Whether there is nothing to store and nothing to tell the second stage.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.knocks.is_empty()
+        self.changes.is_empty() && self.knocks.is_empty() && self.active.is_empty()
     }
 
     /// Counts what an exception spared.
@@ -251,7 +253,7 @@ impl Shard {
         &self.stream
     }
 
-    /// Which merchants were active in the last hour, to be merged with what other shards know.
+    /// Which merchants were active in the newest tens of minutes, of which nothing was told yet.
     pub fn activity(&self) -> &Activity {
         &self.activity
     }
@@ -489,6 +491,10 @@ impl Shard {
         let bucket = bucket_of(event.ts);
         let is_noted = std::mem::replace(&mut slot.active, bucket) == bucket;
         if !is_noted && !admitted.late {
+            let complete = admitted.now - self.lateness;
+            if self.activity.first_end().is_some_and(|end| end <= complete) {
+                out.active.extend(self.activity.close(complete));
+            }
             self.activity.note(&subject_id, bucket);
         }
         let slot = self.slot_mut(at);

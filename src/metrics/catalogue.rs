@@ -68,7 +68,7 @@ const fn bounded(name: &'static str, by: &'static str) -> Label {
 pub const OUTCOMES: [&str; 8] =
     ["event", "fact", "tombstone", "not_json", "no_time", "wrong_type", "too_large", "incomplete"];
 /// Bounds that can bite.
-pub const LIMITS: [&str; 10] = [
+pub const LIMITS: [&str; 11] = [
     "parked_events",
     "cases_per_key",
     "keys_per_merchant",
@@ -79,6 +79,7 @@ pub const LIMITS: [&str; 10] = [
     "fact_keys",
     "mails_per_hour",
     "dead_letters",
+    "signals",
 ];
 /// What becomes of a change to a case.
 pub const CHANGES: [&str; 5] = ["opened", "updated", "ended", "known", "void"];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::alert::State;
+use crate::alert::{Alert, State};
 use crate::engine::intake::Admitted;
 use crate::engine::shard::{Change, Output, Place, Shard};
 use crate::engine::snapshot;
@@ -179,7 +179,7 @@ impl Pipeline {
             self.parts.metrics.findings_spared.with_label_values(&[rule, exception]).inc_by(*count);
         }
         self.parts.metrics.findings_inactive.inc_by(out.outside_hours);
-        if out.changes.is_empty() {
+        if out.is_empty() || !self.tell_signals(name, &out).await? || out.changes.is_empty() {
             return Ok(());
         }
         let Some(p) = self.partitions.get(name) else { return Ok(()) };
@@ -194,20 +194,7 @@ impl Pipeline {
         match recorded {
             Ok(results) => {
                 for (result, change) in results.into_iter().zip(&changes) {
-                    let alert = &change.alert;
-                    let word = match result {
-                        Recorded::Opened => "opened",
-                        Recorded::Updated if alert.state == State::Resolved => "ended",
-                        Recorded::Updated => "updated",
-                        Recorded::Known => "known",
-                        Recorded::Void => "void",
-                    };
-                    let labels = [alert.rule.as_str(), alert.severity.as_str(), alert.kind.as_str()];
-                    let [rule, severity, reason] = labels;
-                    self.parts.metrics.case_changes.with_label_values(&[rule, severity, reason, word]).inc();
-                    if alert.state == State::Firing {
-                        self.parts.metrics.findings.with_label_values(&labels).inc();
-                    }
+                    count_change(&self.parts, &change.alert, result);
                 }
                 self.parts.metrics.alerts_old.inc_by(old as u64);
                 self.parts.wake_dispatcher.notify_one();
@@ -301,13 +288,31 @@ pub(super) fn decode_row(row: &SubjectRow, p: &Partition) -> anyhow::Result<Subj
         .map_err(|error| anyhow::anyhow!("subject `{}` of {}: {error}", row.id, p.id))
 }
 
+/// Counts what became of a change.
+pub(super) fn count_change(parts: &Parts, alert: &Alert, result: Recorded) {
+    let word = match result {
+        Recorded::Opened => "opened",
+        Recorded::Updated if alert.state == State::Resolved => "ended",
+        Recorded::Updated => "updated",
+        Recorded::Known => "known",
+        Recorded::Void => "void",
+    };
+    let labels = [alert.rule.as_str(), alert.severity.as_str(), alert.kind.as_str()];
+    let [rule, severity, reason] = labels;
+    parts.metrics.case_changes.with_label_values(&[rule, severity, reason, word]).inc();
+    if alert.state == State::Firing {
+        parts.metrics.findings.with_label_values(&labels).inc();
+    }
+}
+
 /// Old news is stored and shown, not mailed (law 9).
-fn to_case_change(parts: &Parts, mut change: Change, now: Millis) -> CaseChange {
+pub(super) fn to_case_change(parts: &Parts, mut change: Change, now: Millis) -> CaseChange {
     let fresh = now - change.at <= parts.alerts.max_age && change.at >= parts.first_start;
     parts.geoip.enrich(&mut change.alert);
     let shadow = parts.rules.is_shadow(&change.alert.rule);
     let notify = !shadow && (fresh || parts.alerts.mail_old);
-    CaseChange { alert: change.alert, notify, shadow, foster: change.foster, hold: 0 }
+    let hold = parts.rules.hold(&change.alert, parts.limits.lateness);
+    CaseChange { alert: change.alert, notify, shadow, foster: change.foster, hold }
 }
 
 /// Adds what engine counted since the last time to the metrics.

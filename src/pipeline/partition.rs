@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use crate::engine::intake::{Intake, IntakeCounts};
 use crate::engine::shard::{Shard, ShardCounts};
 use crate::engine::snapshot::ShardState;
+use crate::pipeline::second_stage::Marked;
 use crate::store::{ShardId, StoreError};
 use crate::time::Millis;
 
@@ -43,6 +44,8 @@ pub struct Partition {
     pub at_end: Option<AtEnd>,
     /// Whether it has been at its end since it was taken over. A busy partition never stays there.
     pub caught_up: bool,
+    /// What it last told the second stage of its time.
+    pub marked: Marked,
     /// What was last added to the metrics.
     pub reported: (IntakeCounts, ShardCounts),
 }

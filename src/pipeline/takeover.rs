@@ -87,6 +87,7 @@ impl Pipeline {
             begun: lease.position.is_some(),
             at_end: None,
             caught_up: false,
+            marked: Default::default(),
             reported: Default::default(),
         };
         partition.shard.restore_sources(state.source_cases);
@@ -108,6 +109,8 @@ impl Pipeline {
                 self.sweep_timers(&name).await?;
             }
             self.catch_up_with_facts(&name, lease.stored_at).await?;
+            // Nobody merges what it has yet to tell of.
+            self.mark(&name, now).await?;
         }
         // What lies before the position is read again only for its event IDs, so that duplicates of it are known.
         Ok((position - self.parts.limits.dedup_ids as i64).max(assigned.low).min(position))
@@ -273,6 +276,9 @@ impl Pipeline {
 
     /// Stores what is left of the partitions that go, then forgets them.
     pub(super) async fn let_go(&mut self, revocation: Revocation) -> anyhow::Result<()> {
+        if !revocation.lost {
+            self.last_second_stage_step().await;
+        }
         for name in &revocation.partitions {
             let name = (name.0.clone(), name.1);
             if !revocation.lost {

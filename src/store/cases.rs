@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::db::{Row, Tx, to_json, values};
 use super::{CaseChange, Recorded, ShardId, Store, StoreError};
 use crate::alert::{Alert, Receiver, State};
+use crate::engine::second_stage::is_taken;
 use crate::time::Millis;
 use decide::{Decision, StoredCase, decide};
 
 mod decide;
-mod taking;
+pub(super) mod taking;
 
 /// Cases that one transaction of [`Store::resolve_removed`] ends.
 const CASES_PER_TRANSACTION: i64 = 500;
@@ -17,7 +18,7 @@ const CASES_PER_TRANSACTION: i64 = 500;
 /// What the groups that a transaction touched have to tell, and when. It is written at the transaction's end, in
 /// order and each group's row first, so that transactions neither cross nor slip past a notice that is being made.
 #[derive(Default)]
-struct Tellings(BTreeMap<(Receiver, String), Telling>);
+pub(super) struct Tellings(BTreeMap<(Receiver, String), Telling>);
 
 #[derive(Default)]
 struct Telling {
@@ -97,7 +98,7 @@ async fn lives_elsewhere(tx: &mut Tx, shard: &ShardId, alert: &Alert) -> Result<
     Ok(home.is_some_and(|partition| partition != i64::from(shard.partition)))
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &mut Tx,
     change: &CaseChange,
     now: Millis,
@@ -119,6 +120,10 @@ async fn record(
         Decision::Update { record, joins } => {
             let was_told = stored.iter().any(|case| case.alert.alert_id == record.alert_id && case.notify);
             let notify = was_told || change.notify;
+            if is_taken(&record) {
+                update_case(tx, &record, joins, notify, now).await?;
+                return Ok(Recorded::Updated);
+            }
             update_case(tx, &record, joins, notify, now).await?;
             if notify {
                 // A rule that speaks now: what it found in silence is seen, too.
@@ -251,7 +256,7 @@ impl Tellings {
         }
     }
 
-    async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+    pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
         let group = "INSERT INTO notice_groups (id, receiver, merchant_id, revision, due_at) VALUES ($1, $2, $3, 0, $4) \
              ON CONFLICT (id) DO UPDATE SET due_at = CASE \
                WHEN notice_groups.due_at IS NULL OR excluded.due_at < notice_groups.due_at THEN excluded.due_at \

@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -36,6 +36,12 @@ const MIGRATIONS: [Migration; 4] = [
         name: "0004_lighter_checkpoints",
         sqlite: include_str!("../../migrations/sqlite/0004_lighter_checkpoints.sql"),
         postgres: include_str!("../../migrations/postgres/0004_lighter_checkpoints.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "0005_second_stage",
+        sqlite: include_str!("../../migrations/sqlite/0005_second_stage.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_second_stage.sql"),
     },
 ];
 

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 
 use keywatch::config::AlertsConfig;
 use keywatch::pipeline::history::History;
-use keywatch::store::AlertFilter;
 use keywatch::time::{DAY, HOUR, SECOND, parse_rfc3339};
 use serde_json::Value;
 
 use crate::lab::START;
 use crate::made;
-use crate::one_engine::{piped, replayed, store_in, undetected};
+use crate::one_engine::{all, piped, replayed, store_in, undetected};
 use crate::traffic::Line;
 
 fn ts(line: &Line) -> Option<i64> {
@@ -45,7 +44,7 @@ async fn a_service_goes_on_from_what_a_replay_has_learned() {
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: false };
     let metrics = piped(&made, &made.events[overlap..], &store, history, alerts).await;
 
-    let live = undetected(store.alerts(&AlertFilter::default()).await.unwrap());
+    let live = undetected(store.alerts(&all()).await.unwrap());
     let late: Vec<&Line> =
         made.events[cut..].iter().filter(|line| ts(line).is_some_and(|ts| ts <= learned_to)).collect();
     let whole: Vec<Line> = made
@@ -74,7 +73,7 @@ async fn days_between_a_history_and_the_stream_are_days_not_seen() {
     let history = History::load(&store).await.unwrap();
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: false };
     piped(&made, &made.events[begins..], &store, history, alerts).await;
-    let stale: Vec<_> = store.alerts(&AlertFilter::default()).await.unwrap();
+    let stale: Vec<_> = store.alerts(&all()).await.unwrap();
     let stale: Vec<_> = stale.into_iter().filter(|a| a.rule == "stale-key" && a.starts_at > START + 8 * DAY).collect();
     assert!(stale.is_empty(), "unused in days that nobody saw: {stale:#?}");
 }

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::traffic::{Line, Traffic};
-use crate::{ALONE, QUICK, decoder, lab, made};
+use crate::{QUICK, decoder, lab, made};
 
 fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.text)).collect()
@@ -31,16 +31,6 @@ fn text(lines: &[Line]) -> String {
 
 /// Replays `events`, in `partitions` shards; what was learned is stored where `save_state` says.
 pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_state: Option<PathBuf>) -> Replayed {
-    replayed_with(made, lines, partitions, save_state, ALONE).await
-}
-
-async fn replayed_with(
-    made: &Traffic,
-    lines: &[Line],
-    partitions: u32,
-    save_state: Option<PathBuf>,
-    rules: &[&str],
-) -> Replayed {
     let folder = tempfile::tempdir().unwrap();
     let (events, facts) = (folder.path().join("events.jsonl"), folder.path().join("key-events.jsonl"));
     std::fs::write(&events, text(lines)).unwrap();
@@ -66,7 +56,7 @@ async fn replayed_with(
         group_wait: 30 * SECOND,
         geoip: std::sync::Arc::default(),
     };
-    replay(plan, lab::rules(rules), &decoder()).await.unwrap()
+    replay(plan, lab::rules(QUICK), &decoder()).await.unwrap()
 }
 
 fn json(alerts: &[Alert]) -> String {
@@ -76,7 +66,7 @@ fn json(alerts: &[Alert]) -> String {
 #[tokio::test]
 async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
     let made = made(240, 21, 26.0);
-    let one = replayed_with(&made, &made.events, 1, None, QUICK).await;
+    let one = replayed(&made, &made.events, 1, None).await;
     assert!(one.messages > 150_000, "{}", one.messages);
     assert!(one.alerts.len() > 100 && one.intake.late == 0, "{} {:?}", one.alerts.len(), one.intake);
     // Twenty merchants' sales begin in the same minute: one alert, which has all of theirs.
@@ -86,7 +76,7 @@ async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
     assert_eq!(platform[0].evidence["merchants"], 20, "{:#?}", platform[0]);
     assert!(taken >= 20, "{taken}");
     for partitions in [4, 12] {
-        let more = replayed_with(&made, &made.events, partitions, None, QUICK).await;
+        let more = replayed(&made, &made.events, partitions, None).await;
         assert_eq!(one.shards, more.shards);
         assert!(json(&one.alerts) == json(&more.alerts), "{partitions} partitions differ");
     }
@@ -132,7 +122,7 @@ pub async fn piped(
         alerts,
         decoder: Arc::new(decoder()),
         facts: Arc::new(RwLock::new(facts)),
-        rules: lab::rules(ALONE),
+        rules: lab::rules(QUICK),
         metrics: metrics.clone(),
         health: health.clone(),
         geoip: Arc::default(),
@@ -164,6 +154,11 @@ pub async fn store_in(folder: &Path) -> Store {
     store
 }
 
+/// With what is shown only to those who ask for it.
+pub fn all() -> AlertFilter {
+    AlertFilter { with_shadow: true, ..AlertFilter::default() }
+}
+
 /// By ID, without when they were detected: that depends on how far reading had come.
 pub fn undetected(alerts: Vec<Alert>) -> Vec<Alert> {
     let mut alerts: Vec<_> = alerts.into_iter().map(|alert| Alert { detected_at: 0, ..alert }).collect();
@@ -179,7 +174,10 @@ async fn the_pipeline_finds_what_replay_finds() {
     let store = store_in(folder.path()).await;
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
     piped(&made, &made.events, &store, None, alerts).await;
-    let live = undetected(store.alerts(&AlertFilter::default()).await.unwrap());
+    let live = undetected(store.alerts(&all()).await.unwrap());
+    // Eight merchants' sales begin in the same minute.
+    assert!(live.iter().any(|alert| alert.kind == Kind::PlatformIncident));
+    assert!(live.iter().filter(|alert| is_taken(alert)).count() >= 8);
     let replayed = undetected(replayed(&made, &made.events, 1, None).await.alerts);
     assert!(live.len() > 50, "{}", live.len());
     crate::assert_same("live and replayed", &replayed, &live);

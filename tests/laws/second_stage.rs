@@ -61,7 +61,7 @@ fn merged(signals: &[Signal], rules: &RuleSet, step: Millis) -> (Vec<Alert>, Vec
             }
             !is_due
         });
-        stage.note_activity(&activity);
+        stage.note_activity(&activity, now);
         stage.advance(now, START + 6 * HOUR, rules, &mut out);
     }
     assert_eq!((stage.counts().late, stage.counts().dropped), (0, 0));

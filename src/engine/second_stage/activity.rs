@@ -20,8 +20,43 @@ const INDEX_BITS: u32 = 10;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Activity(BTreeMap<i64, Sketch>);
 
+/// One sketch of it, as shards tell it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tens {
+    bucket: i64,
+    sketch: Sketch,
+}
+
+/// Stored as a letter for each register.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 struct Sketch(Vec<u8>);
+
+const LETTER: u8 = b'A';
+
+impl From<String> for Sketch {
+    fn from(text: String) -> Self {
+        Sketch(text.bytes().map(|letter| letter.saturating_sub(LETTER).min(u32::BITS as u8)).collect())
+    }
+}
+
+impl From<Sketch> for String {
+    fn from(sketch: Sketch) -> Self {
+        sketch.0.into_iter().map(|rank| char::from(LETTER + rank)).collect()
+    }
+}
+
+impl Tens {
+    /// The last moment that it is of.
+    pub fn at(&self) -> Millis {
+        (self.bucket + 1) * BUCKET - 1
+    }
+
+    /// What tells it from what other shards say of the same time.
+    pub fn name(&self) -> String {
+        format!("active/{:08x}", stored_of_text(&String::from(self.sketch.clone())))
+    }
+}
 
 /// The ten minutes that a time lies in.
 pub fn bucket_of(at: Millis) -> i64 {
@@ -37,14 +72,30 @@ impl Activity {
         }
     }
 
-    /// Adds what another shard has seen.
-    pub fn merge(&mut self, other: &Activity) {
-        for (bucket, theirs) in &other.0 {
-            let Some(sketch) = self.sketch_mut(*bucket) else { continue };
-            for (register, rank) in theirs.0.iter().enumerate() {
-                sketch.raise(register, *rank);
-            }
+    /// Adds what another shard has seen until `to`. What lies beyond may wait: it would push out what is needed now.
+    pub fn merge(&mut self, other: &Activity, to: Millis) {
+        for (bucket, theirs) in other.0.range(..=bucket_of(to)) {
+            self.merge_sketch(*bucket, theirs);
         }
+    }
+
+    /// Adds one sketch of another shard.
+    pub fn merge_one(&mut self, tens: &Tens) {
+        self.merge_sketch(tens.bucket, &tens.sketch);
+    }
+
+    fn merge_sketch(&mut self, bucket: i64, theirs: &Sketch) {
+        let Some(sketch) = self.sketch_mut(bucket) else { return };
+        for (register, rank) in theirs.0.iter().enumerate() {
+            sketch.raise(register, *rank);
+        }
+    }
+
+    /// Takes out what is complete: nothing before `before` is added any more.
+    pub fn close(&mut self, before: Millis) -> Vec<Tens> {
+        let open = self.0.split_off(&bucket_of(before));
+        let closed = std::mem::replace(&mut self.0, open);
+        closed.into_iter().map(|(bucket, sketch)| Tens { bucket, sketch }).collect()
     }
 
     /// About how many were active in `from..to`, as far as whole sketches tell.
@@ -58,14 +109,9 @@ impl Activity {
         all.count()
     }
 
-    /// The newest ones, to be told again and again: what is merged twice changes nothing.
-    pub fn newest(&self, how_many: usize) -> Activity {
-        Activity(self.0.iter().rev().take(how_many).map(|(bucket, sketch)| (*bucket, sketch.clone())).collect())
-    }
-
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The end of the oldest sketch.
+    pub fn first_end(&self) -> Option<Millis> {
+        self.0.first_key_value().map(|(bucket, _)| (bucket + 1) * BUCKET)
     }
 
     /// The sketch of a bucket; `None` where it is too old to be kept.
@@ -144,10 +190,15 @@ mod tests {
         let parts = [of(0..700), of(500..2_000), of(1_800..3_000)];
         for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
             let mut merged = Activity::default();
-            order.iter().for_each(|at| merged.merge(&parts[*at]));
-            merged.merge(&parts[0]);
+            order.iter().for_each(|at| merged.merge(&parts[*at], 5 * BUCKET));
+            parts[0].clone().close(6 * BUCKET).iter().for_each(|tens| merged.merge_one(tens));
             assert_eq!(merged, whole);
         }
+        let text = serde_json::to_string(&whole).unwrap();
+        assert_eq!(serde_json::from_str::<Activity>(&text).unwrap(), whole);
+        let mut merged = Activity::default();
+        merged.merge(&whole, 5 * BUCKET - 1);
+        assert_eq!(merged, Activity::default(), "beyond what is asked");
     }
 
     #[test]

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Kind, State};
 use crate::engine::baseline::networks::Network;
 use crate::engine::novelty::{Novelty, agent_of};
-use crate::engine::shard::Change;
+use crate::engine::second_stage::activity::Tens;
+use crate::engine::shard::{Change, Output};
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
 use crate::event::{AuthEvent, Outcome, Refusal};
+use crate::rules::RuleSet;
 use crate::time::Millis;
 
 /// One thing that a shard has seen.
@@ -25,6 +27,8 @@ pub enum Signal {
     },
     /// A stranger at a merchant's door.
     Knock(Knock),
+    /// Who was active in ten minutes.
+    Active(Tens),
 }
 
 /// A finding about the volume of a key.
@@ -66,11 +70,32 @@ impl Signal {
             Signal::Found(finding) => finding.at,
             Signal::Ended { at, .. } => *at,
             Signal::Knock(knock) => knock.at,
+            Signal::Active(tens) => tens.at(),
         }
     }
 
-    /// What a change of a case is to all shards. Rules that nobody hears of are the caller's business.
-    pub fn of(change: &Change) -> Option<Signal> {
+    /// Its name within its minute: one that is told again has the same.
+    pub fn name(&self) -> String {
+        match self {
+            Signal::Found(finding) => format!("found/{}", finding.alert_id),
+            Signal::Ended { alert_id, .. } => format!("ended/{alert_id}"),
+            Signal::Knock(knock) => {
+                let how = if knock.accepted { "accepted" } else { "refused" };
+                format!("{how}/{}/{}", knock.network, knock.merchant)
+            }
+            Signal::Active(tens) => tens.name(),
+        }
+    }
+
+    /// All that a step tells. What rules find that nobody hears of is no matter here.
+    pub fn all_of<'a>(out: &'a Output, rules: &'a RuleSet) -> impl Iterator<Item = Signal> + 'a {
+        let told = out.changes.iter().filter(|change| !rules.is_shadow(&change.alert.rule));
+        let (knocks, active) = (out.knocks.iter().cloned(), out.active.iter().cloned());
+        told.filter_map(Signal::of).chain(knocks.map(Signal::Knock)).chain(active.map(Signal::Active))
+    }
+
+    /// What a change of a case is to all shards.
+    fn of(change: &Change) -> Option<Signal> {
         let alert = &change.alert;
         if change.foster || !alert.kind.is_of_volume() {
             return None;

@@ -169,7 +169,7 @@ impl<'a> Stage<'a> {
             && self.second.next_due().is_some_and(|due| due <= now)
         {
             let mut merged = StageOutput::default();
-            self.second.note_activity(self.shard.activity());
+            self.second.note_activity(self.shard.activity(), now);
             self.second.advance(now, now, self.world.rules, &mut merged);
             self.take_merged(merged);
         }
@@ -210,14 +210,13 @@ impl<'a> Stage<'a> {
         self.shard.pass(to, to, self.world, &mut out);
         self.take(out);
         let mut merged = StageOutput::default();
-        self.second.note_activity(self.shard.activity());
+        self.second.note_activity(self.shard.activity(), to + LIMITS.lateness);
         self.second.pass(to, self.world.rules, &mut merged);
         self.take_merged(merged);
     }
 
     fn take(&mut self, out: Output) {
-        let told = out.changes.iter().filter(|change| !self.world.rules.is_shadow(&change.alert.rule));
-        for signal in told.filter_map(Signal::of).chain(out.knocks.into_iter().map(Signal::Knock)) {
+        for signal in Signal::all_of(&out, self.world.rules) {
             self.second.take_in(signal);
         }
         out.changes.into_iter().for_each(|change| self.note(change.alert));

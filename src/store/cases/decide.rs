@@ -6,7 +6,7 @@
 //! | resolved | firing, or an older revision: update; else known | open since before the end: it ends | known |
 
 use crate::alert::{Alert, Audience, State};
-use crate::engine::second_stage::is_taken;
+use crate::engine::second_stage::{is_taken, still_taken};
 
 /// A case as the store has it.
 #[derive(Clone, Debug)]
@@ -43,9 +43,14 @@ pub(super) enum Decision {
 /// Decides about one change, given every stored case that it could concern.
 pub(super) fn decide(change: &Alert, stored: &[StoredCase]) -> Decision {
     let own = stored.iter().find(|case| case.alert.alert_id == change.alert_id);
-    // What another case has taken over says nothing until it is given back.
-    if own.is_some_and(|case| is_taken(&case.alert)) {
-        return Decision::Known;
+    // What another case has taken over is kept up to date, and stays taken.
+    if let Some(own) = own.filter(|case| is_taken(&case.alert)) {
+        let revision = change.revision + own.joins;
+        if revision <= own.alert.revision {
+            return Decision::Known;
+        }
+        let record = still_taken(&own.alert, Alert { revision, ..change.clone() });
+        return Decision::Update { record: Box::new(record), joins: own.joins };
     }
     let others = || stored.iter().filter(|case| case.alert.alert_id != change.alert_id);
     let joined = others().find(|case| case.has_joined);

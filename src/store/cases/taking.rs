@@ -26,7 +26,13 @@ impl Store {
     }
 }
 
-async fn take(tx: &mut Tx, taking: &Taking, now: Millis, tellings: &mut Tellings) -> Result<(), StoreError> {
+/// One alert changes hands, in a transaction of the caller's.
+pub(in crate::store) async fn take(
+    tx: &mut Tx,
+    taking: &Taking,
+    now: Millis,
+    tellings: &mut Tellings,
+) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT record, subject, joins, notify, 0 AS has_joined FROM cases \
          WHERE alert_id = $1 OR alert_id IN (SELECT case_id FROM joined_findings WHERE alert_id = $1) ORDER BY alert_id{}",

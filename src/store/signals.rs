@@ -1,0 +1,197 @@
+//! What shards tell the second stage, how far each has come, and the stage itself.
+//!
+//! Whoever merges holds the stage's row: what it read, what came of it and its new state are one transaction, so that a
+//! crash repeats nothing and it does not matter which instance it is.
+
+use std::collections::BTreeMap;
+
+use super::cases::Tellings;
+use super::cases::taking::take;
+use super::db::{Column, values};
+use super::{CaseChange, Recorded, ShardId, Store, StoreError};
+use crate::engine::second_stage::Taking;
+use crate::time::{MINUTE, Millis};
+
+/// Signals that one transaction merges, more where they are of one minute.
+const SIGNALS_PER_MERGE: i64 = 20_000;
+
+/// One signal, to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalRow {
+    /// Minutes since 1970 of its event time.
+    pub minute: i64,
+    /// Its name: one that is told again is the same.
+    pub id: String,
+    /// What it says.
+    pub body: String,
+}
+
+/// How far a partition has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Stream time; what elapsed since counts where the partition is live.
+    pub passed: Millis,
+    /// It has been read to its end: nobody waits for it.
+    pub is_ahead: bool,
+    /// Who was active, in the engine's form.
+    pub activity: String,
+}
+
+/// What is to be merged.
+#[derive(Clone, Debug, Default)]
+pub struct ToMerge {
+    /// The stage; empty = nothing was merged yet.
+    pub stage: String,
+    /// What every partition knows of active merchants.
+    pub activities: Vec<String>,
+    /// Signals of the minutes that are merged.
+    pub signals: Vec<String>,
+    /// Everything before this minute's beginning is merged.
+    pub to: Millis,
+    /// The largest event time that any partition has read.
+    pub read: Millis,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct MergedStage {
+    /// The stage after it.
+    pub stage: String,
+    /// Its own cases.
+    pub changes: Vec<CaseChange>,
+    /// Alerts that change hands.
+    pub takings: Vec<Taking>,
+}
+
+impl Store {
+    /// Keeps what a shard tells the second stage. Telling it again changes nothing.
+    pub async fn tell_signals(
+        &self,
+        shard: &ShardId,
+        epoch: i64,
+        signals: &[SignalRow],
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_fenced(shard, epoch).await?;
+        let rows: BTreeMap<(i64, &str), &SignalRow> =
+            signals.iter().map(|row| ((row.minute, row.id.as_str()), row)).collect();
+        let columns = [
+            ("minute", Column::Ints(rows.keys().map(|(minute, _)| Some(*minute)).collect())),
+            ("id", Column::Texts(rows.keys().map(|(_, id)| *id).collect())),
+            ("body", Column::Texts(rows.values().map(|row| row.body.as_str()).collect())),
+            ("stored_at", Column::Ints(vec![Some(now); rows.len()])),
+        ];
+        tx.insert_many("signals", &columns, "ON CONFLICT DO NOTHING").await?;
+        tx.commit().await
+    }
+
+    /// Notes how far a partition has come.
+    pub async fn mark_passed(&self, shard: &ShardId, epoch: i64, mark: &Mark, now: Millis) -> Result<(), StoreError> {
+        let mut tx = self.begin_fenced(shard, epoch).await?;
+        let sql = "INSERT INTO signal_marks (topic, partition, passed, ahead, activity, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, partition) DO UPDATE SET \
+             passed = excluded.passed, ahead = excluded.ahead, activity = excluded.activity, updated_at = excluded.updated_at";
+        let values = values![&shard.topic, shard.partition, mark.passed, mark.is_ahead, &mark.activity, now];
+        tx.execute("signal_marks", sql, values).await?;
+        tx.commit().await
+    }
+
+    /// Merges the minutes that every partition has passed by the lateness, of those whose marks are newer than
+    /// `not_before`. Returns what became of the changes; `None` where there is nothing to merge, or another instance is at it.
+    pub async fn merge_signals(
+        &self,
+        (now, not_before): (Millis, Millis),
+        lateness: Millis,
+        group_wait: Millis,
+        merge: impl FnOnce(ToMerge) -> Result<MergedStage, String> + Send,
+    ) -> Result<Option<Vec<(CaseChange, Recorded)>>, StoreError> {
+        let sql = "SELECT passed, ahead, activity FROM signal_marks WHERE updated_at >= $1 ORDER BY topic, partition";
+        let rows = self.pools.fetch("signal_marks", sql, values![not_before]).await?;
+        let (mut marks, mut activities) = (Vec::new(), Vec::new());
+        for row in &rows {
+            marks.push((row.get::<i64>("passed")?, row.get::<bool>("ahead")?));
+            activities.push(row.get("activity")?);
+        }
+        let Some(to) = passed_by_all(&marks).map(|to| (to - lateness).div_euclid(MINUTE)) else { return Ok(None) };
+        let sql = "SELECT merged_to FROM second_stage WHERE id = 1";
+        let row = self.pools.fetch_one("second_stage", sql, values![]).await?;
+        if row.map(|row| row.get::<i64>("merged_to")).transpose()?.is_none_or(|merged| to * MINUTE <= merged) {
+            return Ok(None);
+        }
+        let read = marks.iter().map(|(passed, _)| *passed).max().unwrap_or(0);
+
+        let mut tx = self.pools.begin().await?;
+        let sql = format!("SELECT merged_to, body FROM second_stage WHERE id = 1{}", tx.for_update_skip_locked());
+        let Some(row) = tx.fetch_one("second_stage", &sql, values![]).await? else { return Ok(None) };
+        if to * MINUTE <= row.get::<i64>("merged_to")? {
+            return Ok(None);
+        }
+        let sql = "SELECT minute FROM signals WHERE minute < $1 ORDER BY minute LIMIT 1 OFFSET $2";
+        let first_beyond = tx.fetch_one("signals", sql, values![to, SIGNALS_PER_MERGE]).await?;
+        let to = match first_beyond.map(|row| row.get::<i64>("minute")).transpose()? {
+            Some(minute) => (minute + 1).min(to),
+            None => to,
+        };
+        let sql = "SELECT body FROM signals WHERE minute < $1 ORDER BY minute, id";
+        let signals = tx.fetch("signals", sql, values![to]).await?;
+        let signals: Result<Vec<String>, StoreError> = signals.iter().map(|row| row.get("body")).collect();
+        let stage = row.get("body")?;
+        let merged = merge(ToMerge { stage, activities, signals: signals?, to: to * MINUTE, read })
+            .map_err(|detail| StoreError::Inconsistent { place: "second_stage", detail })?;
+        let mut tellings = Tellings::default();
+        let mut recorded = Vec::with_capacity(merged.changes.len());
+        for change in merged.changes {
+            let what = super::cases::record(&mut tx, &change, now, group_wait, &mut tellings).await?;
+            recorded.push((change, what));
+        }
+        for taking in &merged.takings {
+            take(&mut tx, taking, now, &mut tellings).await?;
+        }
+        tellings.write(&mut tx).await?;
+        tx.execute("signals", "DELETE FROM signals WHERE minute < $1", values![to]).await?;
+        let sql = "UPDATE second_stage SET merged_to = $1, body = $2, updated_at = $3 WHERE id = 1";
+        tx.execute("second_stage", sql, values![to * MINUTE, &merged.stage, now]).await?;
+        tx.commit().await?;
+        Ok(Some(recorded))
+    }
+
+    /// Keeps the stage that a replay has come to, for a service to go on from.
+    pub async fn save_second_stage(&self, stage: &str, merged_to: Millis, now: Millis) -> Result<(), StoreError> {
+        let mut tx = self.pools.begin().await?;
+        let sql = "UPDATE second_stage SET merged_to = $1, body = $2, updated_at = $3 WHERE id = 1";
+        tx.execute("second_stage", sql, values![merged_to, stage, now]).await?;
+        tx.commit().await
+    }
+
+    /// Forgets signals that were stored before `before` and never merged: a partition stands still. Returns how many.
+    pub async fn forget_signals(&self, before: Millis) -> Result<u64, StoreError> {
+        let mut tx = self.pools.begin().await?;
+        let forgotten = tx.execute("signals", "DELETE FROM signals WHERE stored_at < $1", values![before]).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+}
+
+/// The stream time that every partition has come to. Those that are read to their end wait for messages, and nobody for them.
+fn passed_by_all(marks: &[(Millis, bool)]) -> Option<Millis> {
+    let behind = marks.iter().filter(|(_, is_ahead)| !is_ahead).map(|(passed, _)| *passed).min();
+    behind.or_else(|| marks.iter().map(|(passed, _)| *passed).max())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_behind_is_waited_for() {
+        for (marks, want) in [
+            (&[][..], None),
+            (&[(5, false), (3, false)][..], Some(3)),
+            (&[(5, false), (3, true)][..], Some(5)),
+            (&[(5, true), (3, true)][..], Some(5)),
+            (&[(5, true), (7, false), (0, false)][..], Some(0)),
+        ] {
+            assert_eq!(passed_by_all(marks), want, "{marks:?}");
+        }
+    }
+}
