@@ -43,13 +43,13 @@ fn a_held_alert_waits_and_one_that_is_taken_is_shown_to_nobody_who_does_not_ask(
 #[test]
 fn it_makes_no_difference_when_an_alert_is_taken_or_given_back() {
     enum Step {
-        Change(Alert),
+        Change(Box<Alert>),
         Take(bool),
     }
     use Step::{Change, Take};
-    let first = || Change(alert(START, 1, Warning));
-    let worse = || Change(alert(START, 2, High));
-    let end = || Change(resolved(START, 3, High, START + HOUR));
+    let first = || Change(Box::new(alert(START, 1, Warning)));
+    let worse = || Change(Box::new(alert(START, 2, High)));
+    let end = || Change(Box::new(resolved(START, 3, High, START + HOUR)));
     let ways = [
         vec![vec![first(), worse(), Take(true)], vec![first(), Take(true), worse()]],
         vec![vec![first(), worse(), end(), Take(true)], vec![first(), Take(true), worse(), end()]],
