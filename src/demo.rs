@@ -284,7 +284,8 @@ impl Watcher<'_> {
 fn write_files(plan: &Plan, brokers: &str) -> anyhow::Result<Config> {
     let rules = plan.directory.join("rules");
     std::fs::create_dir_all(&rules).with_context(|| format!("make `{}`", rules.display()))?;
-    for (name, text) in SHIPPED {
+    // It plays hours in seconds: nobody can wait for the minutes that it takes to see whether everybody has the same trouble.
+    for (name, text) in SHIPPED.iter().filter(|(name, _)| !name.starts_with("platform-incident")) {
         // Four weeks of history hold no key that was unused for ninety days.
         let text = text.replace("unused_for: 90d", &format!("unused_for: {}d", stage::UNUSED_DAYS));
         write(&rules.join(name), text.as_bytes())?;

@@ -40,6 +40,7 @@ fn state() -> ShardState {
             in_gap: true,
             gap_from: None,
             seen_to: Some(START),
+            steady_since: Some(START),
         },
         rules_version: "v".into(),
         parked: vec![Parked { event: event(START, "k", "2001:db8::1"), contradicted: true }],

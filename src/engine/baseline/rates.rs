@@ -383,7 +383,7 @@ impl Rates {
         let mean_hour = self.profile.mean_hour();
         let peak = f64::from(self.peak);
         let usual_day = mean_hour * (DAY / HOUR) as f64;
-        let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && 0.6 * usual_day <= peak);
+        let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && usual_day <= peak);
         let is_bursty = does_jobs || self.bursts >= BURSTY;
         self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, ..Known::default() };
     }

@@ -6,8 +6,10 @@ use crate::time::SECOND;
 const LATENESS: Millis = 5 * MINUTE;
 const ASK: Ask = Ask::new(14.0, 20.0);
 
+/// A few calls one by one, many as one row.
 fn add(rates: &mut Rates, at: Millis, calls: u32) {
-    rates.add(at, calls, LATENESS, None, |_| 0);
+    let (times, each) = if calls <= 10 { (calls, 1) } else { (1, calls) };
+    (0..times).for_each(|_| rates.add(at, each, LATENESS, None, |_| 0));
 }
 
 /// Two calls a minute from 8 to 20 o'clock for two weeks.
