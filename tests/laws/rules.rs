@@ -1,5 +1,6 @@
 //! Law 10: what is known does not depend on the rules, so other rules judge at once. And merchants known from facts.
 
+use keywatch::alert::Kind;
 use keywatch::engine::shard::{Output, World};
 use keywatch::event::facts::{Fact, FactBook, FactKind};
 use keywatch::event::{AuthEvent, Env};
@@ -18,7 +19,10 @@ fn an_edited_rule_needs_no_relearning() {
     let world = World { facts: &facts, rules: &after };
     lab.shard.rules_changed(world);
     lab.push(AuthEvent { count: 200, ..event(at("10d00:01"), "k", "198.51.100.1") }, world);
-    assert_eq!(lines(lab.found.values()), ["k 10d00:00.. warning r1", "k network 198.51.100.0/24 10d00:01.. high r1"]);
+    // The spike is a reason of the alert about the network.
+    assert_eq!(lines(lab.found.values()), ["k network 198.51.100.0/24 10d00:01.. high r2"]);
+    let kinds = |alert: &keywatch::alert::Alert| alert.reasons.iter().map(|reason| reason.kind).collect::<Vec<_>>();
+    assert_eq!(lab.found.values().map(kinds).collect::<Vec<_>>(), [[Kind::NewIp, Kind::Spike]]);
 }
 
 #[test]

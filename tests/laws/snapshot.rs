@@ -118,7 +118,7 @@ fn version_1_is_read_for_ever() {
     assert!(key.features.last_seen.is_some() && !key.features.days.is_empty());
     assert!(subject.keys.iter().any(|key| !key.fired.is_empty()));
     // Version 1 knew no gaps.
-    let watch = Watch { since: Some(START), ..Watch::default() };
+    let watch = Watch { since: Some(START), steady_since: Some(START), ..Watch::default() };
     assert_eq!(
         decode_shard(&golden("shard.v1")).unwrap(),
         ShardState { watch: Watch { seen_to: Some(START), ..watch }, ..state() }
