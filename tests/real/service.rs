@@ -1,7 +1,7 @@
 //! The service in these tests: a ground of its own (database, topics, rules, folder), the real program on it, and what
 //! it leaves behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -334,6 +334,16 @@ impl Ground {
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         canonical(&std::fs::read_to_string(&out).unwrap())
+    }
+
+    /// Waits until these alerts and no others are there: what lies across partitions is merged a little after the last of
+    /// them is stored.
+    pub fn wait_for_alerts(&self, expected: &[Value]) {
+        let ids = |alerts: &[Value]| -> BTreeSet<String> {
+            alerts.iter().filter_map(|alert| alert["alert_id"].as_str().map(str::to_owned)).collect()
+        };
+        let want = ids(expected);
+        self.until("what lies across partitions to be merged", || ids(&self.alerts()) == want);
     }
 
     /// The alerts are exactly these, and no rule has two of one subject that began at the same time.
