@@ -91,14 +91,14 @@ impl Rates {
         if hour_long < ask.min_extra.min(8.0) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
-        let month = if day_of_month(at + self.offset) <= MONTH_BEGINS { MONTH_TIMES } else { 1.0 };
-        let level = self.level().max(month);
         let ten = self.calls_since(at, 10 * MINUTE) as f64;
         let expected_ten = self.expected_since(at, 10 * MINUTE);
         // What has passed is told by the windows that it passed in.
         if ten < (GOES_ON * expected_ten).max(1.0) {
             return None;
         }
+        let month = if day_of_month(at + self.offset) <= MONTH_BEGINS { MONTH_TIMES } else { 1.0 };
+        let level = self.level().max(month);
         let short = SHORT.iter().find_map(|length| {
             let expected = self.expected_since(at, length.length) * level;
             let observed = self.calls_since(at, length.length);
