@@ -100,6 +100,11 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
         .busy_timeout(WAIT)
         .foreign_keys(true)
         .pragma("journal_size_limit", "67108864")
+        // A checkpoint writes rows of a kilobyte or two all over the table: what it touches shall be found in memory, lie on
+        // few pages, and be copied back from the log once rather than after each slice. Only a new file takes the page size.
+        .page_size(8_192)
+        .pragma("cache_size", "-65536")
+        .pragma("wal_autocheckpoint", "4000")
         .disable_statement_logging();
     let pool = |n_connections| {
         SqlitePoolOptions::new()
@@ -115,7 +120,8 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     }
     Ok(Pools::Sqlite {
         writer: pool(1).connect_lazy_with(options.clone()),
-        reader: pool(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "ON")),
+        reader: pool(SQLITE_READERS)
+            .connect_lazy_with(options.pragma("query_only", "ON").pragma("cache_size", "-2000")),
     })
 }
 

@@ -37,6 +37,7 @@ impl<'a> Lessons<'a> {
     /// A merchant whose keys have learned.
     pub fn merchant(&mut self, keys: &[usize], per_second: impl Fn(usize) -> f64) -> Subject {
         let mut subject = Subject::new("");
+        subject.keys.reserve_exact(keys.len());
         for key in keys {
             let names = Names::of(*key);
             subject.id = names.merchant_id.as_str().into();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::lag::TopicEnds;
 use super::{Check, Finding, Plan, blocking, count, topics};
 use crate::config::KafkaConfig;
-use crate::source::kafka::Denied;
 use crate::source::kafka::inspect::{Ends, Inspector};
+use crate::source::kafka::{Denied, GroupUse};
 
 /// What the cluster has told.
 #[derive(Default)]
@@ -137,7 +137,11 @@ fn groups(config: &KafkaConfig, inspector: &Inspector, readable: &[Readable]) ->
             return Finding::skipped(Check::Group, at, format!("topic {topic} cannot be read"), "mend `topic` first");
         }
         match inspector.group(suffix, topic) {
-            Ok(()) => Finding::ok(Check::Group, at, "may be used"),
+            Ok(GroupUse::Allowed) => Finding::ok(Check::Group, at, "may be used"),
+            Ok(GroupUse::Unknown) => {
+                let hint = "ask again in a minute: a fresh cluster takes a while until groups work";
+                Finding::warn(Check::Group, at, "the brokers do not say yet whether it may be used", hint)
+            }
             Err(text) => Finding::fail_with(Check::Group, at, &text, "allow Read on it in Kafka"),
         }
     };

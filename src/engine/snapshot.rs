@@ -2,6 +2,9 @@
 //!
 //! The first byte is the version; the rest is postcard. An older version is read and upgraded, a newer one refused.
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
@@ -19,6 +22,9 @@ use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
 mod before;
+mod numbers;
+
+use numbers::Numbers;
 
 /// The version that is written.
 pub const VERSION: u8 = 4;
@@ -35,22 +41,22 @@ pub enum SnapshotError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredSubject {
-    id: String,
-    networks: Vec<StoredSeen>,
+struct StoredSubject<'a> {
+    id: Cow<'a, str>,
+    networks: Vec<StoredSeen<'a>>,
     agents: StoredValues,
-    keys: Vec<StoredKey>,
+    keys: Vec<StoredKey<'a>>,
     foster: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredSeen {
+struct StoredSeen<'a> {
     network: u64,
     first_at: i64,
     last_at: i64,
     calls: u64,
     suspect: bool,
-    country: Option<String>,
+    country: Option<Cow<'a, str>>,
     asn: Option<u32>,
 }
 
@@ -62,55 +68,46 @@ struct StoredValues {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredKey {
-    key_id: String,
-    hint: Option<String>,
+struct StoredKey<'a> {
+    key_id: Cow<'a, str>,
+    hint: Option<Cow<'a, str>>,
     live: Option<bool>,
     first_seen: Option<i64>,
     last_seen: Option<i64>,
     last_accepted: Option<i64>,
     accepted: u64,
     refused: u64,
-    networks: Vec<StoredSeen>,
+    networks: Vec<StoredSeen<'a>>,
     agents: StoredValues,
     endpoints: StoredValues,
     /// Since when, how many calls.
     inherited: Option<(i64, u64)>,
-    rates: Option<StoredRates>,
+    rates: Option<StoredRates<'a>>,
     refusals: Option<StoredRefusals>,
     days: Vec<(i32, u64, u64, i64, i64)>,
-    cases: Vec<StoredCase>,
+    cases: Vec<StoredCase<'a>>,
     /// Cases that wait to open: the case's place, and from when.
     waiting: Vec<(u32, i64)>,
     tallies: Vec<StoredTally>,
-    fired: Vec<(String, i64)>,
+    fired: Vec<(Cow<'a, str>, i64)>,
 }
 
-/// Lists of 16-bit numbers are stored as bytes, the lower first.
 #[derive(Serialize, Deserialize)]
-struct StoredRates {
+struct StoredRates<'a> {
     ring: Vec<u16>,
     shift: u8,
     rest: u32,
     held: u8,
-    #[serde(serialize_with = "at_once")]
-    hours: Vec<u8>,
+    hours: Numbers<'a>,
     newest: i64,
     learned_to: i64,
     offset: i64,
-    #[serde(serialize_with = "at_once")]
-    days: Vec<u8>,
+    days: Numbers<'a>,
     n_days: [u16; 2],
-    #[serde(serialize_with = "at_once")]
-    weeks: Vec<u8>,
+    weeks: Numbers<'a>,
     n_weeks: u16,
     scatter: [f32; 8],
     more: [f32; 8],
-}
-
-/// The same form as byte by byte.
-fn at_once<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(bytes)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,11 +129,11 @@ struct StoredTally {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredCase {
+struct StoredCase<'a> {
     last_at: i64,
     quiet: Option<i64>,
-    part: String,
-    subject: String,
+    part: Cow<'a, str>,
+    subject: Cow<'a, str>,
     /// The alert record, as JSON: its form is a contract of its own.
     alert: String,
     accepted: u64,
@@ -171,7 +168,7 @@ struct StoredShardV2 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredShard {
+struct StoredShard<'a> {
     now: Option<i64>,
     watched_since: Option<i64>,
     resumed_at: Option<i64>,
@@ -183,8 +180,8 @@ struct StoredShard {
     /// Parked events as JSON, with their mark.
     parked: Vec<(String, bool)>,
     /// Open cases about source networks, and when each would open.
-    source_cases: Vec<(u64, StoredCase, Option<i64>)>,
-    stream: Option<StoredRates>,
+    source_cases: Vec<(u64, StoredCase<'a>, Option<i64>)>,
+    stream: Option<StoredRates<'a>>,
 }
 
 impl From<StoredShardV1> for StoredShardV2 {
@@ -200,7 +197,7 @@ impl From<StoredShardV1> for StoredShardV2 {
     }
 }
 
-impl From<StoredShardV2> for StoredShard {
+impl From<StoredShardV2> for StoredShard<'_> {
     fn from(v2: StoredShardV2) -> Self {
         StoredShard {
             now: v2.now,
@@ -237,13 +234,14 @@ pub struct ShardState {
 
 /// Writes a subject.
 pub fn encode_subject(subject: &Subject) -> Vec<u8> {
-    write(&StoredSubject {
-        id: subject.id.to_string(),
+    let stored = StoredSubject {
+        id: (&*subject.id).into(),
         networks: store_networks(&subject.merchant.networks),
         agents: store_values(&subject.merchant.agents),
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
-    })
+    };
+    write(&stored, 512 + 1_024 * subject.keys.len())
 }
 
 /// Reads a subject. `current_to` comes from its row.
@@ -254,7 +252,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
     }
     let stored: StoredSubject = postcard::from_bytes(rest).map_err(damaged)?;
     Ok(Subject {
-        id: stored.id.into(),
+        id: stored.id.into_owned().into(),
         merchant: MerchantFeatures { networks: load_networks(stored.networks), agents: load_values(stored.agents) },
         keys: stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?,
         current_to,
@@ -265,7 +263,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
 /// Writes a shard's own state.
 pub fn encode_shard(state: &ShardState) -> Vec<u8> {
     let parked = |p: &Parked| (serde_json::to_string(&p.event).unwrap_or_default(), p.contradicted);
-    write(&StoredShard {
+    let stored = StoredShard {
         now: state.now,
         watched_since: state.watch.since,
         resumed_at: state.watch.resumed_at,
@@ -281,7 +279,8 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
             .map(|(network, case)| (network.to_bits(), store_case(case), case.opens_at))
             .collect(),
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
-    })
+    };
+    write(&stored, 2_048)
 }
 
 /// Reads a shard's own state.
@@ -318,8 +317,31 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
     })
 }
 
-fn write(stored: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(stored, vec![VERSION]).unwrap_or_default()
+fn write(stored: &impl Serialize, n_bytes: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(n_bytes);
+    bytes.push(VERSION);
+    postcard::serialize_with_flavor(stored, Appended(bytes)).unwrap_or_default()
+}
+
+/// Appends to bytes slice by slice; what the library has for that goes byte by byte.
+struct Appended(Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appended {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
@@ -339,27 +361,32 @@ fn damaged(error: impl std::fmt::Display) -> SnapshotError {
     SnapshotError::Damaged(error.to_string())
 }
 
-fn store_networks(book: &NetworkBook) -> Vec<StoredSeen> {
-    let one = |s: &Seen| StoredSeen {
-        network: s.network.to_bits(),
-        first_at: s.first_at,
-        last_at: s.last_at,
-        calls: s.calls,
-        suspect: s.suspect,
-        country: s.place.country.map(|country| country.as_str().to_owned()),
-        asn: s.place.asn,
-    };
+fn store_networks(book: &NetworkBook) -> Vec<StoredSeen<'_>> {
+    fn one(s: &Seen) -> StoredSeen<'_> {
+        StoredSeen {
+            network: s.network.to_bits(),
+            first_at: s.first_at,
+            last_at: s.last_at,
+            calls: s.calls,
+            suspect: s.suspect,
+            country: s.place.country.as_ref().map(|country| country.as_str().into()),
+            asn: s.place.asn.map(NonZeroU32::get),
+        }
+    }
     book.entries().iter().map(one).collect()
 }
 
-fn load_networks(stored: Vec<StoredSeen>) -> NetworkBook {
-    let one = |s: StoredSeen| Seen {
+fn load_networks(stored: Vec<StoredSeen<'_>>) -> NetworkBook {
+    let one = |s: StoredSeen<'_>| Seen {
         network: Network::from_bits(s.network),
         first_at: s.first_at,
         last_at: s.last_at,
         calls: s.calls,
         suspect: s.suspect,
-        place: Whereabouts { country: s.country.as_deref().and_then(Country::new), asn: s.asn },
+        place: Whereabouts {
+            country: s.country.as_deref().and_then(Country::new),
+            asn: s.asn.and_then(NonZeroU32::new),
+        },
     };
     NetworkBook::from_entries(stored.into_iter().map(one).collect())
 }
@@ -380,49 +407,39 @@ fn load_values(stored: StoredValues) -> ValueBook {
     ValueBook::from_entries(stored.seen.into_iter().map(one).collect(), stored.is_overfull)
 }
 
-fn to_bytes(numbers: &[u16]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 * numbers.len());
-    numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
-    bytes
-}
-
-fn from_bytes(bytes: &[u8]) -> Vec<u16> {
-    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
-}
-
-fn store_rates(rates: &Rates) -> StoredRates {
+fn store_rates(rates: &Rates) -> StoredRates<'_> {
     let parts = rates.to_parts();
     StoredRates {
         ring: parts.ring.0.to_vec(),
         shift: parts.ring.1,
         rest: parts.ring.2,
         held: parts.held,
-        hours: to_bytes(&parts.hours),
+        hours: Numbers(parts.hours.to_vec().into()),
         newest: parts.newest,
         learned_to: parts.learned_to,
         offset: parts.offset,
-        days: to_bytes(&parts.profile.days),
+        days: Numbers(parts.profile.days),
         n_days: parts.profile.n_days,
-        weeks: to_bytes(&parts.profile.weeks),
+        weeks: Numbers(parts.profile.weeks),
         n_weeks: parts.profile.n_weeks,
         scatter: parts.scatter,
         more: parts.more,
     }
 }
 
-fn load_rates(stored: &StoredRates) -> Result<Rates, SnapshotError> {
+fn load_rates(stored: &StoredRates<'_>) -> Result<Rates, SnapshotError> {
     let length = |_| damaged("counts of another length");
     Ok(Rates::from_parts(&RatesParts {
         ring: (stored.ring.as_slice().try_into().map_err(length)?, stored.shift.min(31), stored.rest),
         held: stored.held,
-        hours: from_bytes(&stored.hours).as_slice().try_into().map_err(length)?,
+        hours: stored.hours.0.as_ref().try_into().map_err(length)?,
         newest: stored.newest,
         learned_to: stored.learned_to,
         offset: stored.offset,
         profile: ProfileParts {
-            days: from_bytes(&stored.days),
+            days: Cow::Borrowed(&stored.days.0),
             n_days: stored.n_days,
-            weeks: from_bytes(&stored.weeks),
+            weeks: Cow::Borrowed(&stored.weeks.0),
             n_weeks: stored.n_weeks,
         },
         scatter: stored.scatter,
@@ -440,13 +457,13 @@ fn load_refusals(stored: &StoredRefusals) -> Result<Refusals, SnapshotError> {
     }))
 }
 
-fn store_key(key: &Key) -> StoredKey {
+fn store_key(key: &Key) -> StoredKey<'_> {
     let f = &key.features;
     let waiting = key.cases.iter().enumerate().filter_map(|(place, case)| Some((place as u32, case.opens_at?)));
     let tallies = key.tallies.iter().flat_map(|tallies| &tallies.0);
     StoredKey {
-        key_id: f.key_id.to_string(),
-        hint: f.hint.as_deref().map(str::to_owned),
+        key_id: (&*f.key_id).into(),
+        hint: f.hint.as_deref().map(Cow::from),
         live: f.env.map(|env| env == Env::Live),
         first_seen: f.first_seen,
         last_seen: f.last_seen,
@@ -456,7 +473,7 @@ fn store_key(key: &Key) -> StoredKey {
         networks: store_networks(&f.networks),
         agents: store_values(&f.agents),
         endpoints: store_values(&f.endpoints),
-        inherited: f.inherited.map(|inherited| (inherited.since, inherited.calls)),
+        inherited: f.inherited.as_ref().map(|inherited| (inherited.since, inherited.calls)),
         rates: (!f.rates.is_empty()).then(|| store_rates(&f.rates)),
         refusals: f.refusals.as_ref().map(|refusals| {
             let RefusalsParts { ring, newest, learned_to, mean_hour, hours } = refusals.to_parts();
@@ -474,7 +491,7 @@ fn store_key(key: &Key) -> StoredKey {
                 counts: tally.counts,
             })
             .collect(),
-        fired: key.fired.iter().map(|(rule, at)| (rule.to_string(), *at)).collect(),
+        fired: key.fired.iter().map(|(rule, at)| (Cow::from(&**rule), *at)).collect(),
     }
 }
 
@@ -482,7 +499,7 @@ fn load_day((day, accepted, refused, first_at, last_at): (i32, u64, u64, i64, i6
     DayUse { day, accepted, refused, first_at, last_at, is_unsaved: false }
 }
 
-fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
+fn load_key(stored: StoredKey<'_>) -> Result<Key, SnapshotError> {
     let mut cases: Vec<OpenCase> = stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?;
     for (place, opens_at) in stored.waiting {
         let case = cases.get_mut(place as usize);
@@ -490,8 +507,8 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
     }
     let mut key = Key {
         features: KeyFeatures {
-            key_id: stored.key_id.into(),
-            hint: stored.hint.map(Into::into),
+            key_id: stored.key_id.into_owned().into(),
+            hint: stored.hint.map(|hint| hint.into_owned().into()),
             env: stored.live.map(|live| if live { Env::Live } else { Env::Test }),
             first_seen: stored.first_seen,
             last_seen: stored.last_seen,
@@ -501,14 +518,14 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
             networks: load_networks(stored.networks),
             agents: load_values(stored.agents),
             endpoints: load_values(stored.endpoints),
-            inherited: stored.inherited.map(|(since, calls)| Inherited { since, calls }),
+            inherited: stored.inherited.map(|(since, calls)| Box::new(Inherited { since, calls })),
             rates: stored.rates.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
             refusals: stored.refusals.as_ref().map(load_refusals).transpose()?.map(Box::new),
             days: stored.days.into_iter().map(load_day).collect(),
         },
         cases,
         tallies: None,
-        fired: stored.fired.into_iter().map(|(rule, at)| (rule.into(), at)).collect(),
+        fired: stored.fired.into_iter().map(|(rule, at)| (rule.into_owned().into(), at)).collect(),
     };
     for StoredTally { of, group, newest, last_at, counts } in stored.tallies {
         let tallies = key.tallies.get_or_insert_default();
@@ -517,12 +534,12 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
     Ok(key)
 }
 
-fn store_case(case: &OpenCase) -> StoredCase {
+fn store_case(case: &OpenCase) -> StoredCase<'_> {
     StoredCase {
         last_at: case.last_at,
         quiet: case.quiet,
-        part: case.part.to_string(),
-        subject: case.alert.subject.clone(),
+        part: (&*case.part).into(),
+        subject: case.alert.subject.as_str().into(),
         alert: serde_json::to_string(&case.alert).unwrap_or_default(),
         accepted: case.notes.accepted,
         refused: case.notes.refused,
@@ -539,15 +556,15 @@ fn store_case(case: &OpenCase) -> StoredCase {
     }
 }
 
-fn load_case(stored: StoredCase) -> Result<OpenCase, SnapshotError> {
+fn load_case(stored: StoredCase<'_>) -> Result<OpenCase, SnapshotError> {
     let mut alert: Alert = serde_json::from_str(&stored.alert).map_err(damaged)?;
-    alert.subject = stored.subject;
+    alert.subject = stored.subject.into_owned();
     let source = |(address, network, user_agent, calls)| SourceNote { address, network, user_agent, calls };
     Ok(OpenCase {
         last_at: stored.last_at,
         quiet: stored.quiet,
         opens_at: None,
-        part: stored.part.into(),
+        part: stored.part.into_owned().into(),
         alert,
         notes: Notes {
             accepted: stored.accepted,

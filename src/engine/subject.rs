@@ -48,7 +48,7 @@ pub struct KeyFeatures {
     /// Endpoints of accepted calls.
     pub endpoints: ValueBook,
     /// What it began with, where it replaced a key whose baseline it took over.
-    pub inherited: Option<Inherited>,
+    pub inherited: Option<Box<Inherited>>,
     /// How many calls it makes.
     pub rates: Rates,
     /// How many of its calls are refused; `None` = none was.
@@ -115,18 +115,18 @@ impl KeyFeatures {
 
     /// From when on its baseline was learned.
     pub fn baseline_since(&self) -> Option<Millis> {
-        self.inherited.map(|inherited| inherited.since).or(self.first_seen)
+        self.inherited.as_ref().map(|inherited| inherited.since).or(self.first_seen)
     }
 
     /// Accepted calls that its baseline was learned from.
     pub fn baseline_calls(&self) -> u64 {
-        self.accepted + self.inherited.map_or(0, |inherited| inherited.calls)
+        self.accepted + self.inherited.as_ref().map_or(0, |inherited| inherited.calls)
     }
 
     /// Begins with what the key that it replaces has shown.
     pub fn inherit(&mut self, old: &KeyFeatures) {
         let Some(since) = old.baseline_since() else { return };
-        self.inherited = Some(Inherited { since, calls: old.baseline_calls() });
+        self.inherited = Some(Box::new(Inherited { since, calls: old.baseline_calls() }));
         self.networks = old.networks.clone();
         self.agents = old.agents.clone();
         self.endpoints = old.endpoints.clone();
@@ -146,15 +146,15 @@ impl KeyFeatures {
                 d.is_unsaved = true;
             }
             _ => {
-                // An older day than those kept has its row in the store already; what comes so late is not counted there.
-                if place == 0 && self.days.len() >= DAYS_KEPT {
-                    return;
-                }
-                reserve_little(&mut self.days);
-                self.days.insert(place, DayUse { day, accepted, refused, first_at: at, last_at: at, is_unsaved: true });
-                if self.days.len() > DAYS_KEPT {
+                let new = DayUse { day, accepted, refused, first_at: at, last_at: at, is_unsaved: true };
+                if self.days.len() < DAYS_KEPT {
+                    reserve_little(&mut self.days);
+                    self.days.insert(place, new);
+                } else if 0 < place {
                     self.days.remove(0);
+                    self.days.insert(place - 1, new);
                 }
+                // An older day than those kept has its row in the store already; what comes so late is not counted there.
             }
         }
     }

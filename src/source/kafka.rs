@@ -172,7 +172,7 @@ pub fn check(config: &KafkaConfig, topics: &[&str]) -> Result<(), String> {
     for topic in topics {
         ask_topic(&consumer, topic, end).map_err(Denied::into_text)?;
     }
-    check_group(&consumer, topics)
+    check_group(&consumer, topics).map(drop)
 }
 
 /// Why a topic cannot be looked at, as one sentence.
@@ -223,22 +223,43 @@ fn ask_topic(consumer: &BaseConsumer<Plain>, topic: &str, end: Instant) -> Resul
     }
 }
 
-/// Only a refusal counts: a fresh cluster takes some seconds until groups work.
-fn check_group(consumer: &BaseConsumer<Plain>, topics: &[&str]) -> Result<(), String> {
-    let Some(topic) = topics.first() else { return Ok(()) };
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, 0);
-    let result = consumer.committed_offsets(list, Duration::from_secs(5));
-    hear(consumer);
-    let code = match &result {
-        Ok(list) => list.elements().iter().find_map(|place| place.error().err()).and_then(|e| e.rdkafka_error_code()),
-        Err(error) => error.rdkafka_error_code(),
-    };
-    let listener = &consumer.context().0;
-    let said = lock(&listener.reports).to_say.first().cloned();
-    match code.and_then(|code| refusal(listener, topic, code)).or(said) {
-        Some(text) => Err(text),
-        None => Ok(()),
+/// Whether a group may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupUse {
+    /// The brokers gave its offsets.
+    Allowed,
+    /// Neither offsets nor a refusal within some seconds; a fresh cluster takes a while until groups work.
+    Unknown,
+}
+
+/// Asks for a group's offsets until there is an answer, a refusal, or no time left; the error is the refusal.
+///
+/// The client tells the refusal beside the question, which is merely not answered then: so it is asked in short turns.
+fn check_group(consumer: &BaseConsumer<Plain>, topics: &[&str]) -> Result<GroupUse, String> {
+    let Some(topic) = topics.first() else { return Ok(GroupUse::Unknown) };
+    let end = wall::instant() + CHECK;
+    loop {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, 0);
+        let result = consumer.committed_offsets(list, Duration::from_millis(500));
+        hear(consumer);
+        let code = match &result {
+            Ok(list) => {
+                list.elements().iter().find_map(|place| place.error().err()).and_then(|e| e.rdkafka_error_code())
+            }
+            Err(error) => error.rdkafka_error_code(),
+        };
+        let listener = &consumer.context().0;
+        let said = lock(&listener.reports).to_say.first().cloned();
+        if let Some(text) = code.and_then(|code| refusal(listener, topic, code)).or(said) {
+            return Err(text);
+        }
+        if result.is_ok() && code.is_none() {
+            return Ok(GroupUse::Allowed);
+        }
+        if wall::instant() >= end {
+            return Ok(GroupUse::Unknown);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Networks: addresses folded to the prefix that usually belongs to one party, and a bounded book of those seen.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use crate::engine::subject::reserve_little;
 use crate::event::{AuthEvent, Country};
@@ -48,14 +49,14 @@ impl std::fmt::Display for Network {
 pub struct Whereabouts {
     /// Its country.
     pub country: Option<Country>,
-    /// The number of its provider.
-    pub asn: Option<u32>,
+    /// The number of its provider; 0 is nobody's (RFC 7607).
+    pub asn: Option<NonZeroU32>,
 }
 
 impl Whereabouts {
     /// Of an event's address.
     pub fn of(event: &AuthEvent<'_>) -> Self {
-        Whereabouts { country: event.country, asn: event.asn }
+        Whereabouts { country: event.country, asn: event.asn.and_then(NonZeroU32::new) }
     }
 }
 
@@ -168,7 +169,7 @@ impl NetworkBook {
 
     /// How a provider compares with those of the trusted networks.
     pub fn provider(&self, asn: Option<u32>) -> Familiar {
-        self.familiar(asn, |seen| seen.place.asn)
+        self.familiar(asn.and_then(NonZeroU32::new), |seen| seen.place.asn)
     }
 
     /// How a country compares with those of the trusted networks.
@@ -221,7 +222,7 @@ mod tests {
     #[test]
     fn a_place_is_new_only_where_every_other_is_known() {
         let place = |n: u32, asn: Option<u32>, suspect: bool| Seen {
-            place: Whereabouts { country: None, asn },
+            place: Whereabouts { country: None, asn: asn.and_then(NonZeroU32::new) },
             suspect,
             ..Seen::once(Network::of(IpAddr::V4((n << 8).into())), 0, 1)
         };

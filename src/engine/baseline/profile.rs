@@ -4,6 +4,8 @@
 //! Hours are those of the clock that the key follows. Numbers of the week are kept as the upper half of an `f32`: eight
 //! bits of mantissa, an error of 0.4 %. Positive numbers keep their order so.
 
+use std::borrow::Cow;
+
 use crate::time::{HOUR, Millis};
 
 const HOURS: usize = 24;
@@ -42,13 +44,13 @@ struct Weeks {
 
 /// The plain numbers, for the stored form.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ProfileParts {
+pub struct ProfileParts<'a> {
     /// By class of day (working day, weekend) and hour.
-    pub days: Vec<u16>,
+    pub days: Cow<'a, [u16]>,
     /// Hours learned of each class.
     pub n_days: [u16; CLASSES],
     /// By hour of the week; empty = not learned yet.
-    pub weeks: Vec<u16>,
+    pub weeks: Cow<'a, [u16]>,
     /// Hours learned of the week.
     pub n_weeks: u16,
 }
@@ -71,17 +73,17 @@ fn class(weekday: usize) -> usize {
 
 impl Profile {
     /// Takes the numbers apart.
-    pub fn to_parts(&self) -> ProfileParts {
+    pub fn to_parts(&self) -> ProfileParts<'_> {
         ProfileParts {
-            days: self.days.concat(),
+            days: self.days.as_flattened().into(),
             n_days: self.n_days,
-            weeks: self.weeks.as_ref().map(|w| w.mean.to_vec()).unwrap_or_default(),
+            weeks: self.weeks.as_ref().map_or(&[][..], |w| &w.mean).into(),
             n_weeks: self.weeks.as_ref().map_or(0, |w| w.n),
         }
     }
 
     /// Puts them together again. Lists of another length are left out.
-    pub fn from_parts(parts: &ProfileParts) -> Self {
+    pub fn from_parts(parts: &ProfileParts<'_>) -> Self {
         let mut profile = Profile::default();
         if parts.days.len() == CLASSES * HOURS {
             for class in 0..CLASSES {

@@ -112,7 +112,7 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 struct Usual {
     /// Hours since 1970 (UTC), -1 where it was not worked out.
-    hour: i64,
+    hour: i32,
     /// The most calls that are expected in the hour, the one before and the next.
     near: f32,
     /// Calls expected in the hour before and in this one, where too many would be worse than too few.
@@ -212,7 +212,7 @@ impl Default for Rates {
 
 /// The plain numbers of [`Rates`], for the stored form.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RatesParts {
+pub struct RatesParts<'a> {
     /// Counts of two minutes, the unit's logarithm, and what is less than a unit.
     pub ring: ([u16; RING], u8, u32),
     /// Hours in a row that were held out.
@@ -226,7 +226,7 @@ pub struct RatesParts {
     /// The clock's offset.
     pub offset: Millis,
     /// Expected calls.
-    pub profile: ProfileParts,
+    pub profile: ProfileParts<'a>,
     /// Scatter of ten minutes, of hours, of days: excess, square of each; then the tail's.
     pub scatter: [f32; 8],
     /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts, largest ten minutes.
@@ -235,7 +235,7 @@ pub struct RatesParts {
 
 impl Rates {
     /// Takes the numbers apart.
-    pub fn to_parts(&self) -> RatesParts {
+    pub fn to_parts(&self) -> RatesParts<'_> {
         let of = |s: &Scatter| [s.excess, s.square];
         let [a, b, c] = [of(&self.ten), of(&self.hour), of(&self.day)];
         RatesParts {
@@ -261,7 +261,7 @@ impl Rates {
     }
 
     /// Puts them together again.
-    pub fn from_parts(parts: &RatesParts) -> Self {
+    pub fn from_parts(parts: &RatesParts<'_>) -> Self {
         let s = &parts.scatter;
         let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
         let [calls, expected, peak, rows, five, day, bursts, peak_ten] = parts.more;
@@ -329,7 +329,7 @@ impl Rates {
             return;
         }
         let hour = at.div_euclid(HOUR);
-        if self.known.usual.hour < hour {
+        if i64::from(self.known.usual.hour) < hour {
             self.known.usual = self.usual_of(hour);
         }
         let is_row = if calls > 1 { 1.0 } else { 0.0 };
@@ -390,7 +390,7 @@ impl Rates {
 
     /// What is usual in an hour since 1970 (UTC).
     fn usual(&self, hour: i64) -> Usual {
-        if self.known.usual.hour == hour { self.known.usual } else { self.usual_of(hour) }
+        if i64::from(self.known.usual.hour) == hour { self.known.usual } else { self.usual_of(hour) }
     }
 
     fn usual_of(&self, hour: i64) -> Usual {
@@ -401,7 +401,12 @@ impl Rates {
         let high = [-2, -1, 0, 1].map(|offset| self.profile.expected_high(on_its_clock + offset));
         // Work does not start at the full hour.
         let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
-        Usual { hour, near, low, smooth: [smooth(high[0], high[1], high[2]), smooth(high[1], high[2], high[3])] }
+        Usual {
+            hour: hour as i32,
+            near,
+            low,
+            smooth: [smooth(high[0], high[1], high[2]), smooth(high[1], high[2], high[3])],
+        }
     }
 
     fn learn_hour(&mut self, hour: i64, is_unseen: bool) {

@@ -41,7 +41,7 @@ struct StoredKey {
     networks: Vec<StoredSeen>,
     rates: Option<StoredRates>,
     days: Vec<(i32, u64, u64, i64, i64)>,
-    cases: Vec<super::StoredCase>,
+    cases: Vec<super::StoredCase<'static>>,
     fired: Vec<(String, i64)>,
 }
 
@@ -133,7 +133,8 @@ fn load_key(stored: StoredKey) -> Result<Key, SnapshotError> {
 
 /// One profile for every day of the week, in UTC, becomes that of working days and of weekends.
 fn load_rates(stored: &StoredRates) -> Rates {
-    let mut parts = Rates::default().to_parts();
+    let none = Rates::default();
+    let mut parts = none.to_parts();
     let days: Vec<u16> = stored.profile.iter().map(|calls| pack(*calls)).collect();
     let learned = u16::from(stored.days.iter().copied().min().unwrap_or(0)) * 24;
     let [excess, square, ..] = stored.scatter;
@@ -145,9 +146,9 @@ fn load_rates(stored: &StoredRates) -> Rates {
         newest: stored.newest * 5,
         learned_to: stored.learned_to.max((stored.newest * 10 * 60_000).div_euclid(HOUR)),
         profile: ProfileParts {
-            days: [days.clone(), days].concat(),
+            days: [days.clone(), days].concat().into(),
             n_days: [learned * 5 / 7, learned - learned * 5 / 7],
-            weeks: Vec::new(),
+            weeks: Vec::new().into(),
             n_weeks: 0,
         },
         more: [0.0, 0.0, peak, 0.0, 0.0, 0.0, 0.0, 0.0],

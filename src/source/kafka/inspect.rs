@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::client::{Listener, Plain, client_config, lock, make};
 use super::read::{refusal, take_error};
 use super::trouble::Explainer;
-use super::{CHECK, Denied, ask_topic, check_group};
+use super::{CHECK, Denied, GroupUse, ask_topic, check_group};
 use crate::config::KafkaConfig;
 use crate::time::Millis;
 use crate::wall;
@@ -95,7 +95,7 @@ impl Inspector {
     }
 
     /// Whether the group `source.kafka.group` + `suffix` may be used for this topic. Asks for its offsets, no more.
-    pub fn group(&self, suffix: &str, topic: &str) -> Result<(), String> {
+    pub fn group(&self, suffix: &str, topic: &str) -> Result<GroupUse, String> {
         check_group(&consumer(&self.config, suffix)?, &[topic])
     }
 
