@@ -15,7 +15,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     params: &[
         ParamSpec {
             name: "min_merchants",
-            ty: ParamType::Count { min: 2, max: 1_000_000, default: 8 },
+            ty: ParamType::Count { min: 2, max: 1_000_000, default: 5 },
             doc: "Merchants that it takes at least.",
         },
         ParamSpec {
@@ -25,7 +25,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
         },
         ParamSpec {
             name: "within",
-            ty: ParamType::Duration { min: MINUTE, max: HOUR, default: 10 * MINUTE },
+            ty: ParamType::Duration { min: MINUTE, max: HOUR, default: 30 * MINUTE },
             doc: "Within how long it must have begun at all of them.",
         },
         ParamSpec {

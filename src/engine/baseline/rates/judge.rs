@@ -26,9 +26,12 @@ const LONG: [Length; 2] = [
     Length { length: DAY, floor: 3.0, burst: 0, fewer: 1.4 },
 ];
 /// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
-/// days' calls, or times the expected ones, such a job may make before one was seen.
+/// days' calls, or times the expected ones, such a job may make before one was seen: a key that bills once a month may do
+/// little else, so until a month has passed it may be many times as much.
 const MONTH_JOBS: [std::ops::RangeInclusive<u32>; 3] = [1..=3, 15..=15, 28..=31];
 const MONTH_DAYS: f64 = 100.0;
+const FIRST_MONTH_DAYS: f64 = 300.0;
+const MONTH_SEEN: u8 = 32;
 const MONTH_FLOOR: f64 = 60.0;
 /// And how much busier the beginning of a month may be for everybody.
 const MONTH_BEGINS: u32 = 3;
@@ -132,7 +135,8 @@ impl Rates {
         if self.days_learned() < WEEK_SEEN && is_little {
             return None;
         }
-        let months_work = (MONTH_DAYS * self.usual_day()).max(MONTH_FLOOR * expected);
+        let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
+        let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
         if (is_little || self.known.does_jobs)
             && !self.is_in_rows()
             && self.is_day_of_jobs(at)
