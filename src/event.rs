@@ -40,6 +40,29 @@ impl Env {
     }
 }
 
+/// What a network is used for, as far as databases say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// Servers are rented there.
+    Hosting,
+    /// It hides who calls: a VPN, a proxy or Tor.
+    Anonymiser,
+}
+
+impl NetworkKind {
+    /// Each.
+    pub const ALL: [NetworkKind; 2] = [NetworkKind::Hosting, NetworkKind::Anonymiser];
+
+    /// As conditions and evidence name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NetworkKind::Hosting => "hosting",
+            NetworkKind::Anonymiser => "anonymiser",
+        }
+    }
+}
+
 /// A country: two upper-case letters (ISO 3166-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -188,6 +211,9 @@ pub struct AuthEvent<'a> {
     /// Number of the address's provider, by the GeoIP databases.
     #[serde(default)]
     pub asn: Option<u32>,
+    /// What the address's network is used for, by the GeoIP databases.
+    #[serde(default)]
+    pub network_kind: Option<NetworkKind>,
 }
 
 impl<'a> AuthEvent<'a> {
@@ -215,6 +241,7 @@ impl<'a> AuthEvent<'a> {
             latency_ms: None,
             country: None,
             asn: None,
+            network_kind: None,
         }
     }
 }
@@ -247,6 +274,7 @@ impl AuthEvent<'_> {
             latency_ms: self.latency_ms,
             country: self.country,
             asn: self.asn,
+            network_kind: self.network_kind,
         }
     }
 }

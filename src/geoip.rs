@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use crate::alert::{Alert, Source};
 use crate::config::load::reason;
-use crate::event::Country;
+use crate::event::{Country, NetworkKind};
 use crate::event::facts::Fact;
 use crate::time::{Millis, SECOND};
 
@@ -267,6 +267,11 @@ impl Place {
             "is_tor_exit_node",
         ]);
         self.hosting |= flag(&["is_hosting_provider"]);
+    }
+
+    /// What its network is used for. To hide who calls, servers are rented: that says more.
+    pub fn network_kind(&self) -> Option<NetworkKind> {
+        if self.anonymous { Some(NetworkKind::Anonymiser) } else { self.hosting.then_some(NetworkKind::Hosting) }
     }
 
     /// `Hetzner Online GmbH (AS24940), DE`; empty where nothing is known.

@@ -23,15 +23,19 @@ fn file(path: &Path) -> RuleFile {
 fn recipes() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("docs/cookbook")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| !path.to_string_lossy().ends_with(".test.yml"));
+    paths.retain(|path| path.extension() == Some("yml".as_ref()) && !path.to_string_lossy().ends_with(".test.yml"));
     paths.sort();
     paths
 }
 
-/// The shipped rules with one recipe.
+/// The shipped rules with one recipe, and the text files that it names.
 fn with(recipe: &Path) -> RuleSet {
     let mut files = load_directory(&root().join("rules")).unwrap();
-    files.push(file(recipe));
+    let recipe_file = file(recipe);
+    let beside = std::fs::read_dir(recipe.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let texts = beside.filter(|path| path.extension() == Some("txt".as_ref())).map(|path| file(&path));
+    files.extend(texts.filter(|text| recipe_file.text.contains(&text.name)));
+    files.push(recipe_file);
     compile(files, SPECS).unwrap_or_else(|problems| panic!("{}: {}", recipe.display(), render(&problems)))
 }
 

@@ -134,21 +134,22 @@ fn events_are_told_where_they_came_from_and_a_new_database_is_heard() {
     let folder = tempfile::tempdir().unwrap();
     let country = |code| database("GeoLite2-Country", map(&[("country", map(&[("iso_code", text(code))]))]));
     let asn = database("GeoLite2-ASN", map(&[("autonomous_system_number", Value::Uint32(64500))]));
-    let geoip = Arc::new(opened(folder.path(), &[country("DE"), asn]));
+    let anonymous = database("GeoIP2-Anonymous-IP", map(&[("is_tor_exit_node", Value::Boolean(true))]));
+    let geoip = Arc::new(opened(folder.path(), &[country("DE"), asn, anonymous]));
     let mut memo = PlaceMemo::new(geoip.clone());
     let mut ask = |address: &str| {
         let mut event = AuthEvent { source_ip: address.parse().ok(), ..AuthEvent::at(0, "k", None) };
         memo.fill_in(&mut event);
-        (event.country.map(String::from), event.asn)
+        (event.country.map(String::from), event.asn, event.network_kind.map(NetworkKind::as_str))
     };
-    assert_eq!(ask("192.0.2.7"), (Some("DE".into()), Some(64500)));
-    assert_eq!(ask("198.51.100.7"), (None, None), "what no file knows is absent");
-    assert_eq!(ask(""), (None, None));
+    assert_eq!(ask("192.0.2.7"), (Some("DE".into()), Some(64500), Some("anonymiser")));
+    assert_eq!(ask("198.51.100.7"), (None, None, None), "what no file knows is absent");
+    assert_eq!(ask(""), (None, None, None));
     let path = folder.path().join("0.mmdb");
     std::fs::write(folder.path().join("new"), country("CH")).unwrap();
     std::fs::rename(folder.path().join("new"), path).unwrap();
     assert_eq!(geoip.reload_replaced().len(), 1);
-    assert_eq!(ask("192.0.2.7"), (Some("CH".into()), Some(64500)));
+    assert_eq!(ask("192.0.2.7"), (Some("CH".into()), Some(64500), Some("anonymiser")));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::alert::Alert;
 pub use crate::cli::term::width;
 use crate::geoip::Place;
+use crate::notify::render::chart::Chart;
 use crate::store::Told;
 use crate::time::rfc3339;
 
@@ -51,8 +52,9 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
     for reason in &alert.reasons {
         text.push_str(&format!("{}\n", wrap(&reason.text, width, "  ")));
     }
+    text.push_str(&chart(alert));
     text.push_str("\nevidence\n");
-    for (name, value) in alert.evidence.as_object().into_iter().flatten() {
+    for (name, value) in alert.evidence.as_object().into_iter().flatten().filter(|(name, _)| *name != "series") {
         text.push_str(&format!("{}\n", wrap(&format!("{name}: {}", plain(value)), width, "  ")));
     }
     text.push_str("\nwhat to do\n");
@@ -61,6 +63,19 @@ pub fn alert_whole(alert: &Alert, width: usize) -> String {
         text.push_str(&format!("  {}. {}\n", i + 1, step.trim_start()));
     }
     text
+}
+
+/// The last day of the key, hour by hour; nothing where the alert has none.
+fn chart(alert: &Alert) -> String {
+    let Some(chart) = Chart::of(alert) else { return String::new() };
+    let row = |name: &str, blocks: &str, most: i64| format!("  {name:6} {blocks}  up to {most}\n");
+    format!(
+        "\ncalls by hour, {} to {}\n{}{}",
+        minute(chart.starts_at),
+        minute(chart.ends_at),
+        row("calls", &chart.calls, chart.most),
+        row("usual", &chart.usual, chart.usual_most)
+    )
 }
 
 /// Who was told of an alert first, and by which mail.

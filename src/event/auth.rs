@@ -138,6 +138,7 @@ impl Decoder {
             latency_ms: number(&wire.latency_ms).filter(|ms: &f64| ms.is_finite() && 0.0 <= *ms),
             country: None,
             asn: None,
+            network_kind: None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::event::{AuthEvent, Country};
+use crate::event::{AuthEvent, Country, NetworkKind};
 use crate::geoip::GeoIp;
 
 /// Addresses remembered. Traffic repeats few addresses; when so many have come, it begins afresh.
@@ -14,7 +14,7 @@ const ADDRESSES: usize = 65_536;
 #[derive(Debug)]
 pub struct PlaceMemo {
     geoip: Arc<GeoIp>,
-    known: HashMap<IpAddr, (Option<Country>, Option<u32>)>,
+    known: HashMap<IpAddr, (Option<Country>, Option<u32>, Option<NetworkKind>)>,
     /// Which databases they are from.
     edition: u64,
 }
@@ -25,7 +25,7 @@ impl PlaceMemo {
         PlaceMemo { geoip, known: HashMap::new(), edition: 0 }
     }
 
-    /// Fills in country and provider of the event's address. Without databases there is nothing to do.
+    /// Fills in country, provider and kind of network of the event's address. Without databases there is nothing to do.
     pub fn fill_in(&mut self, event: &mut AuthEvent<'_>) {
         let Some(address) = event.source_ip.filter(|_| !self.geoip.is_empty()) else { return };
         let edition = self.geoip.edition();
@@ -35,8 +35,8 @@ impl PlaceMemo {
         }
         let known = self.known.entry(address).or_insert_with(|| {
             let place = self.geoip.look_up(address);
-            (place.country.as_deref().and_then(Country::new), place.asn)
+            (place.country.as_deref().and_then(Country::new), place.asn, place.network_kind())
         });
-        (event.country, event.asn) = *known;
+        (event.country, event.asn, event.network_kind) = *known;
     }
 }

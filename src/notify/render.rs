@@ -13,6 +13,7 @@ use clean::foreign;
 use doc::Block;
 use when::{Zone, count};
 
+pub mod chart;
 pub mod clean;
 pub mod doc;
 pub mod evidence;

@@ -93,7 +93,7 @@ pub fn conditions() -> String {
         let _ = writeln!(page, "| `{}` | {} | {absent} | {}{words} |", field.name, field.ty().name(), field.doc);
     }
     page.push_str(
-        "\n`event.country` and `event.asn` are looked up in `geoip.databases`; without any file, or where the files do not \
+        "\n`event.country`, `event.asn` and `event.network_kind` are looked up in `geoip.databases`; without any file, or where the files do not \
          know the address, they are absent.\n",
     );
     page.push_str("\n## Functions\n\nA zone is a name (`\"Europe/Zurich\"`), an offset (`\"+02:00\"`) or a text field; without one it is UTC.\n\n");

@@ -27,6 +27,12 @@ impl Network {
         self.0
     }
 
+    /// Whether another network lies within the same /16 of IPv4 or /32 of IPv6.
+    pub fn is_beside(self, other: Network) -> bool {
+        let far = if self.0 & V6_TAG == 0 { 8 } else { 16 };
+        self.0 >> far == other.0 >> far
+    }
+
     /// The network of a stored number.
     pub fn from_bits(bits: u64) -> Self {
         Network(bits)
@@ -81,6 +87,28 @@ impl Seen {
     /// A trusted network with calls at one time, of which no database says anything.
     pub fn once(network: Network, at: Millis, calls: u64) -> Self {
         Seen { network, first_at: at, last_at: at, calls, suspect: false, place: Whereabouts::default() }
+    }
+}
+
+/// What two networks have in common, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shares {
+    /// The provider.
+    Provider,
+    /// The addresses around: /16 of IPv4, /32 of IPv6.
+    Neighbourhood,
+    /// The country.
+    Country,
+}
+
+impl Shares {
+    /// In evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Shares::Provider => "provider",
+            Shares::Neighbourhood => "neighbourhood",
+            Shares::Country => "country",
+        }
     }
 }
 
@@ -177,6 +205,23 @@ impl NetworkBook {
         self.familiar(country, |seen| seen.place.country)
     }
 
+    /// The trusted network that is most like another one, with what they share; of those alike the most used.
+    pub fn nearest(&self, network: Network, place: Whereabouts) -> Option<(&Seen, Shares)> {
+        let shares = |seen: &Seen| {
+            if place.asn.is_some() && seen.place.asn == place.asn {
+                Some(Shares::Provider)
+            } else if network.is_beside(seen.network) {
+                Some(Shares::Neighbourhood)
+            } else {
+                (place.country.is_some() && seen.place.country == place.country).then_some(Shares::Country)
+            }
+        };
+        let trusted = self.seen.iter().filter(|seen| !seen.suspect && seen.network != network);
+        trusted
+            .filter_map(|seen| Some((seen, shares(seen)?)))
+            .min_by_key(|(seen, shares)| (*shares, std::cmp::Reverse(seen.calls), seen.network))
+    }
+
     /// Whether a trusted network was used at `at` or later.
     pub fn home_was_used_since(&self, at: Millis) -> bool {
         self.seen.iter().any(|seen| !seen.suspect && at <= seen.last_at)
@@ -237,6 +282,36 @@ mod tests {
             let book = NetworkBook::from_entries(seen.clone());
             assert_eq!(book.provider(Some(7)), want, "{seen:?}");
             assert_eq!(book.provider(None), Familiar::Unknown);
+        }
+    }
+
+    #[test]
+    fn the_nearest_network_shares_the_most() {
+        let whereabouts =
+            |country: &str, asn: u32| Whereabouts { country: Country::new(country), asn: NonZeroU32::new(asn) };
+        let at = |address: &str, place: Whereabouts, calls: u64| Seen {
+            place,
+            ..Seen::once(Network::of(address.parse().unwrap()), 0, calls)
+        };
+        let book = NetworkBook::from_entries(vec![
+            at("192.0.2.1", whereabouts("DE", 1), 900),
+            at("198.51.7.1", whereabouts("FR", 2), 5),
+            at("203.0.113.1", whereabouts("FR", 3), 70),
+            Seen { suspect: true, ..at("203.0.114.1", whereabouts("DE", 1), 5_000) },
+            at("2001:db8:1::1", whereabouts("NL", 4), 1),
+        ]);
+        for (address, country, asn, want) in [
+            ("100.64.0.1", "DE", 1, Some(("192.0.2.0/24", Shares::Provider))),
+            ("198.51.100.9", "US", 9, Some(("198.51.7.0/24", Shares::Neighbourhood))),
+            ("100.64.0.1", "FR", 9, Some(("203.0.113.0/24", Shares::Country))),
+            ("2001:db8:ffff::1", "US", 9, Some(("2001:db8:1::/48", Shares::Neighbourhood))),
+            ("100.64.0.1", "US", 9, None),
+            ("100.64.0.1", "", 0, None),
+        ] {
+            let network = Network::of(address.parse().unwrap());
+            let nearest = book.nearest(network, whereabouts(country, asn));
+            let nearest = nearest.map(|(seen, shares)| (seen.network.to_string(), shares));
+            assert_eq!(nearest, want.map(|(network, shares)| (network.to_owned(), shares)), "{address} {country}");
         }
     }
 

@@ -165,6 +165,17 @@ pub struct Excess {
     pub since: Millis,
 }
 
+/// A day's calls and what is usual, hour by hour: the last hour may have just begun.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastDay {
+    /// When its first hour began.
+    pub starts_at: Millis,
+    /// Calls.
+    pub observed: Vec<u64>,
+    /// Calls expected.
+    pub usual: Vec<f64>,
+}
+
 /// What a detector asks of the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
@@ -528,6 +539,17 @@ impl Rates {
     /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
     fn level(&self) -> f64 {
         f64::from((self.level[0] + LEVEL_PRIOR) / (self.level[1] + LEVEL_PRIOR)).clamp(0.67, 1.4)
+    }
+
+    /// The last day hour by hour, up to the hour of `at`.
+    pub fn last_day(&self, at: Millis) -> LastDay {
+        let last = at.div_euclid(HOUR);
+        let hours = last - HOURS as i64 + 1..=last;
+        LastDay {
+            starts_at: hours.start() * HOUR,
+            observed: hours.clone().map(|hour| self.hour_total(hour) as u64).collect(),
+            usual: hours.map(|hour| self.expected_in(hour)).collect(),
+        }
     }
 
     /// Full days that the profile has been learned from.

@@ -107,7 +107,7 @@ impl Detector for Fall {
                 odds_sentence(few.surprise, TESTS_A_DAY)
             ),
             source: None,
-            evidence: volume::evidence(&few, TESTS_A_DAY, rates.days_learned()),
+            evidence: volume::evidence(&few, TESTS_A_DAY, rates, ts),
         }))
     }
 
@@ -157,6 +157,7 @@ impl Detector for Fall {
                 ("odds", odds_in_words(self.ask.surprise, TESTS_A_DAY).into()),
                 ("last_used_at", rfc3339(last).into()),
                 ("learned_days", rates.days_learned().into()),
+                ("series", volume::series(rates, at)),
             ],
         }))
     }

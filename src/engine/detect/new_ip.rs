@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use crate::alert::Kind;
-use crate::engine::baseline::networks::Network;
+use crate::alert::{Kind, Severity};
+use crate::engine::baseline::networks::{Network, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::{Known, Novelty, SIDE_BY_SIDE, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::event::{Env, NetworkKind};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
 /// How rules and the reference see it.
@@ -15,7 +16,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
           used. Where the key's usual program calls, it may be a move: then it waits until the usual networks have gone \
-          on beside the new one for ten minutes, and another network of the usual provider is no news. Quiet while the \
+          on beside the new one for ten minutes, and another network of the usual provider is no news. A service that hides \
+          who calls is no move (needs a GeoIP database that says so). Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
     params: &[
@@ -91,7 +93,7 @@ impl NewIp {
         if !learned || !settled {
             return false;
         }
-        if !novelty.is_usual_program() || novelty.has_other_signs() {
+        if !novelty.is_usual_program() || novelty.has_other_signs() || hides(sight) {
             return matches!(novelty.network, Newness::New) || novelty.has_other_signs();
         }
         // The usual program somewhere else: a move, unless the usual networks go on.
@@ -115,13 +117,19 @@ impl NewIp {
         let n_known = known.len() as u64;
         let known: Vec<_> =
             known.iter().take(3).map(|s| json!({"network": s.network.to_string(), "calls": s.calls})).collect();
+        let nearest = key.networks.nearest(network, Whereabouts::of(sight.event)).map(|(seen, shares)| {
+            json!({"network": seen.network.to_string(), "calls": seen.calls, "shares": shares.as_str()})
+        });
+        let is_live = sight.key_env == Some(Env::Live);
         let elsewhere = match (novelty.provider, novelty.country) {
             (_, Known::No) => " Its country is new to the key, too.",
             (Known::No, _) => " Its provider is new to the key, too.",
             (Known::Yes, _) => " Its provider is one that the key uses.",
             _ => "",
         };
+        let hides = hides(sight);
         let score: f64 = 0.7
+            + if hides { 0.15 } else { 0.0 }
             + if novelty.country == Known::No { 0.1 } else { 0.0 }
             + if novelty.has_other_signs() { 0.1 } else { 0.0 }
             - if novelty.provider == Known::Yes { 0.15 } else { 0.0 };
@@ -131,13 +139,18 @@ impl NewIp {
             starts_at: first_at,
             last_at: first_at,
             quiet: Some(self.quiet),
-            severity: Weight::AsTheRule,
+            // Nobody runs a shop through such a service: with another sign there is little doubt left.
+            severity: match hides && is_live && !novelty.is_usual_program() {
+                true => Weight::AtLeast(Severity::Critical),
+                false => Weight::AsTheRule,
+            },
             score,
             summary: format!("The key was used from a network not seen before: {network}."),
             reason: format!(
-                "First accepted call from {network}. Until then {} from {}.{elsewhere}",
+                "First accepted call from {network}. Until then {} from {}.{elsewhere}{}",
                 count(key.baseline_calls(), "call came", "calls came"),
-                count(n_known, "network", "networks")
+                count(n_known, "network", "networks"),
+                if hides { " It belongs to a service that hides who calls." } else { "" }
             ),
             source: sight.source(),
             evidence: vec![
@@ -146,9 +159,16 @@ impl NewIp {
                 ("known_calls", key.baseline_calls().into()),
                 ("watched_since", key.baseline_since().map(rfc3339).into()),
                 ("novelty", key.networks.novelty().into()),
+                ("nearest", nearest.into()),
+                ("network_kind", sight.event.network_kind.map(NetworkKind::as_str).into()),
             ],
         }))
     }
+}
+
+/// Whether the address belongs to a service that hides who calls, by the databases.
+fn hides(sight: &Sight<'_>) -> bool {
+    sight.event.network_kind == Some(NetworkKind::Anonymiser)
 }
 
 fn count(n: u64, one: &str, many: &str) -> String {

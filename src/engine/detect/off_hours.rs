@@ -85,7 +85,7 @@ impl Detector for OffHours {
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: sight.source(),
-            evidence: volume::evidence(&excess, TESTS_A_DAY, sight.key.rates.days_learned()),
+            evidence: volume::evidence(&excess, TESTS_A_DAY, &sight.key.rates, sight.event.ts),
         }))
     }
 }

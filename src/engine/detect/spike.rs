@@ -100,7 +100,7 @@ impl Detector for Spike {
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,
-            evidence: volume::evidence(&excess, TESTS_A_DAY, sight.key.rates.days_learned()),
+            evidence: volume::evidence(&excess, TESTS_A_DAY, &sight.key.rates, sight.event.ts),
         }))
     }
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::baseline::rates::Excess;
-use crate::time::duration_text;
+use crate::engine::baseline::rates::{Excess, Rates};
+use crate::time::{Millis, duration_text, rfc3339};
 
 /// The surprise (-ln of the odds) that one test takes, where so many independent ones a day share a budget of false alerts
 /// in 1,000 key-days (Bonferroni).
@@ -31,17 +31,25 @@ pub fn odds_sentence(surprise: f64, tests_a_day: f64) -> String {
 }
 
 /// The evidence of an excess: what every kind about volume says of it. `usual_up_to` only where more would be too many.
-pub fn evidence(excess: &Excess, tests_a_day: f64, learned_days: u8) -> Vec<(&'static str, Value)> {
+pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) -> Vec<(&'static str, Value)> {
     let window = excess.window;
     let mut evidence = vec![
         ("observed", window.observed.into()),
         ("expected", json!((window.expected * 10.0).round() / 10.0)),
         ("window", duration_text(window.length).into()),
         ("odds", odds_in_words(excess.surprise, tests_a_day).into()),
-        ("learned_days", learned_days.into()),
+        ("learned_days", rates.days_learned().into()),
+        ("series", series(rates, at)),
     ];
     evidence.extend(excess.usual_up_to.map(|most| ("usual_up_to", most.into())));
     evidence
+}
+
+/// The last day as numbers for a chart: calls of each hour, and what is usual.
+pub fn series(rates: &Rates, at: Millis) -> Value {
+    let day = rates.last_day(at);
+    let usual: Vec<f64> = day.usual.iter().map(|calls| (calls * 10.0).round() / 10.0).collect();
+    json!({"starts_at": rfc3339(day.starts_at), "step": "1h", "observed": day.observed, "usual": usual})
 }
 
 #[cfg(test)]

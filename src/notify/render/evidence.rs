@@ -109,6 +109,19 @@ impl<'a> Evidence<'a> {
         entries.iter().take(KNOWN_MAX).filter_map(network).collect()
     }
 
+    /// The usual network that is most like the new one, as a sentence.
+    pub fn nearest(self) -> Option<String> {
+        let nearest = self.field("nearest")?;
+        let name = part(nearest, "network", 60)?;
+        let shared = match nearest.get("shares")?.as_str()? {
+            "provider" => "has the same provider",
+            "neighbourhood" => "has addresses close by",
+            "country" => "is in the same country, with another provider",
+            _ => return None,
+        };
+        Some(format!("The nearest of its usual networks, {name}, {shared}."))
+    }
+
     /// How many usual networks there are beyond those shown.
     pub fn known_hidden(self) -> usize {
         self.field("known").and_then(Value::as_array).map_or(0, |all| all.len().saturating_sub(KNOWN_MAX))
@@ -138,7 +151,7 @@ impl<'a> Evidence<'a> {
 
     /// Everything of it, as names and values for support. At most `max` rows, and how many were left out.
     pub fn rows(self, zone: Zone, max: usize) -> (Vec<(String, String)>, usize) {
-        const SHOWN_ELSEWHERE: [&str; 2] = ["sources", "known"];
+        const SHOWN_ELSEWHERE: [&str; 4] = ["sources", "known", "nearest", "series"];
         let Some(map) = self.0.evidence.as_object() else { return (Vec::new(), 0) };
         const FIRST: [&str; 9] =
             ["direction", "observed", "expected", "window", "odds", "accepted", "refused", "first_at", "last_at"];

@@ -1,5 +1,6 @@
 //! The mails to support and to operations: dense, complete, with commands to paste.
 
+use super::chart::Chart;
 use super::clean::{clean, cut, foreign, shell_word};
 use super::doc::Block;
 use super::evidence::Evidence;
@@ -172,6 +173,8 @@ fn push_evidence(letter: &Letter<'_>, alert: &Alert, out: &mut Vec<Block>) {
     if !known.is_empty() {
         rows.push(("Usual networks".to_owned(), listed(known, evidence.known_hidden())));
     }
+    rows.extend(evidence.nearest().map(|nearest| ("Nearest network".to_owned(), nearest)));
+    rows.extend(Chart::of(alert).map(|chart| ("Last hours".to_owned(), chart.line())));
     if rows.is_empty() {
         return;
     }

@@ -165,6 +165,7 @@ pub const FIELDS: &[FieldSpec] = &[
     field("event.network", Read::Int(IntField::Network), MAY, EVENT, "The address's network: /24 of IPv4, /48 of IPv6."),
     field("event.country", Read::Text(TextField::Country), MAY, PLACE, "Country of the address, two letters (ISO 3166-1); needs GeoIP files."),
     field("event.asn", Read::Int(IntField::Asn), MAY, PLACE, "Number of the address's provider (autonomous system); needs GeoIP files."),
+    field("event.network_kind", Read::Word(WordField::NetworkKind), MAY, PLACE, "What the address's network is used for; needs GeoIP files that say it."),
     field("event.user_agent", Read::Text(TextField::UserAgent), MAY, EVENT, "User agent, at most 256 bytes."),
     field("event.origin", Read::Text(TextField::Origin), MAY, EVENT, "`Origin` header."),
     field("event.referer", Read::Text(TextField::Referer), MAY, EVENT, "`Referer` header without its query."),

@@ -6,7 +6,7 @@ use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::rates::Window;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
 use crate::event::facts::{KeyFacts, MerchantFacts, MerchantStatus};
-use crate::event::{AuthEvent, Country, Env, Outcome, Refusal};
+use crate::event::{AuthEvent, Country, Env, NetworkKind, Outcome, Refusal};
 use crate::time::DAY;
 
 /// One event and its circumstances. What is absent makes the fields read from it absent.
@@ -232,6 +232,7 @@ pub enum WordField {
     EndpointEnv,
     KeyEnv,
     MerchantStatus,
+    NetworkKind,
 }
 
 /// Every reason, in the order of [`WordField::words`].
@@ -257,6 +258,7 @@ impl WordField {
             WordField::Reason => &REASONS,
             WordField::EventKeyEnv | WordField::EndpointEnv | WordField::KeyEnv => &["live", "test"],
             WordField::MerchantStatus => &["active", "suspended"],
+            WordField::NetworkKind => &["hosting", "anonymiser"],
         }
     }
 
@@ -269,6 +271,7 @@ impl WordField {
             WordField::EventKeyEnv => env(scope.event.key_env),
             WordField::EndpointEnv => env(scope.event.endpoint_env),
             WordField::KeyEnv => env(scope.key_env),
+            WordField::NetworkKind => scope.event.network_kind.map(|kind| u8::from(kind == NetworkKind::Anonymiser)),
             WordField::MerchantStatus => {
                 let changes = &scope.merchant_facts?.status;
                 let (_, now) = changes.iter().rev().find(|(at, _)| *at <= scope.event.ts)?;

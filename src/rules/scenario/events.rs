@@ -13,7 +13,7 @@ use super::read::{Times, duration, plain};
 use super::{EVENTS_MAX, Generator, ITEMS_MAX};
 use crate::event::auth::Decoder;
 use crate::event::facts::{Fact, FactKind, MerchantStatus};
-use crate::event::{AuthEvent, Country, Env, Refusal};
+use crate::event::{AuthEvent, Country, Env, NetworkKind, Refusal};
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
 use crate::yaml::{MapReader, Node, Value as Yaml};
 
@@ -58,6 +58,7 @@ struct Before {
     addresses: Vec<IpAddr>,
     country: Option<Country>,
     asn: Option<u32>,
+    network_kind: Option<NetworkKind>,
     end: Option<Millis>,
 }
 
@@ -128,7 +129,12 @@ impl<'a> Lines<'a> {
         let text = Value::Object(wire).to_string();
         match self.decoder.decode_auth(text.as_bytes(), None) {
             Ok(event) => {
-                let event = AuthEvent { country: now.country, asn: now.asn, ..event.into_owned() };
+                let event = AuthEvent {
+                    country: now.country,
+                    asn: now.asn,
+                    network_kind: now.network_kind,
+                    ..event.into_owned()
+                };
                 Some(Generator { event, addresses: now.addresses, from, n, span })
             }
             Err(rejected) => {
@@ -139,11 +145,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// `country:` and `asn:`, as GeoIP databases would say them of the addresses.
+/// `country:`, `asn:` and `network_kind:`, as GeoIP databases would say them of the addresses.
 fn read_place(map: &mut MapReader<'_>, now: &mut Before) {
     if let Some(asn) = map.count("asn", 1..=u64::from(u32::MAX)) {
         now.asn = u32::try_from(asn).ok();
     }
+    now.network_kind =
+        map.word("network_kind", &NetworkKind::ALL.map(|kind| (kind.as_str(), kind))).or(now.network_kind);
     let Some(code) = plain(map, "country") else { return };
     let country = Country::new(&code);
     if country.is_none() {

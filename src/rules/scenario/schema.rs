@@ -22,6 +22,7 @@ const RATE: Type = Shape(
 const SPAN: Type = Duration(1, SPAN_MAX);
 const ITEMS: Option<u64> = Some(ITEMS_MAX as u64);
 
+const NETWORK_KINDS: &[(&str, &str)] = &[("hosting", ""), ("anonymiser", "")];
 const ENVS: &[(&str, &str)] = &[("live", ""), ("test", "")];
 const OUTCOMES: &[(&str, &str)] = &[("ok", "Accepted."), ("denied", "Refused.")];
 const REASONS: &[(&str, &str)] = &[
@@ -126,6 +127,7 @@ pub const GROUPS: &[schema::Group] = &[
         field("latency_ms", Count(0, 3_600_000), "How long the gateway took."),
         field("country", Text, "Country of the addresses, as GeoIP databases would say it: two capital letters."),
         field("asn", Count(1, u32::MAX as u64), "Number of the addresses' provider, as GeoIP databases would say it."),
+        field("network_kind", Word(NETWORK_KINDS), "What the addresses' network is used for, as GeoIP databases would say it."),
         field("outcome", Word(OUTCOMES), "The gateway's decision."),
         field("reason", Word(REASONS), "Why it is refused; makes the call `denied`."),
         field("calls", Count(1, 1_000_000), "How many calls each event stands for."),

@@ -11,6 +11,7 @@ pub(super) const NEW_IP: Words = Words {
         t.calls(story);
         story.lead = format!("Your {} was used from a network we had not seen. Check that it is yours.", t.key);
         story.why.extend(t.usual_networks());
+        story.why.extend(t.evidence.nearest());
         story.why.extend(t.watched());
         story.why.extend(t.evidence.odds().map(|odds| format!("For this key, a new network comes {odds}.")));
         story.nothing = "There is nothing to do if you moved a server, made a new release, or an agency works there.";
