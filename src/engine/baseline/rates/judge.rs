@@ -16,14 +16,14 @@ struct Length {
 }
 
 const SHORT: [Length; 4] = [
-    Length { length: 4 * MINUTE, floor: 12.0, burst: 0, fewer: 0.0 },
-    Length { length: 10 * MINUTE, floor: 5.0, burst: 0, fewer: 0.0 },
-    Length { length: 30 * MINUTE, floor: 2.5, burst: 3, fewer: 0.0 },
-    Length { length: HOUR, floor: 2.2, burst: 3, fewer: 0.0 },
+    Length { length: 4 * MINUTE, floor: 10.0, burst: 0, fewer: 0.0 },
+    Length { length: 10 * MINUTE, floor: 4.0, burst: 0, fewer: 0.0 },
+    Length { length: 30 * MINUTE, floor: 2.2, burst: 3, fewer: 0.0 },
+    Length { length: HOUR, floor: 1.9, burst: 3, fewer: 0.0 },
 ];
 const LONG: [Length; 2] = [
-    Length { length: 6 * HOUR, floor: 2.5, burst: 0, fewer: 0.7 },
-    Length { length: DAY, floor: 3.0, burst: 0, fewer: 1.4 },
+    Length { length: 6 * HOUR, floor: 2.2, burst: 0, fewer: 0.7 },
+    Length { length: DAY, floor: 2.2, burst: 0, fewer: 1.4 },
 ];
 /// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
 /// days' calls, or times the expected ones, such a job may make before one was seen: a key that bills once a month may do
