@@ -14,8 +14,8 @@ use serde_json::Value as Json;
 
 use crate::alert::{Alert, Source};
 use crate::config::load::reason;
-use crate::event::{Country, NetworkKind};
 use crate::event::facts::Fact;
+use crate::event::{Country, NetworkKind};
 use crate::time::{Millis, SECOND};
 
 pub mod memo;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use keywatch::alert::{Alert, Kind};
-use keywatch::event::AuthEvent;
+use keywatch::event::{AuthEvent, NetworkKind};
 use keywatch::geoip::memo::PlaceMemo;
 use keywatch::geoip::{Change, GeoIp, Place};
 use keywatch::simulate::mmdb::{Entry, Value, write};

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 mod delivery;
 #[path = "data/mail/laws.rs"]
 mod laws;
+#[path = "data/mail/words.rs"]
+mod words;
 
 /// Mon 23 Nov 2026, 08:00 UTC.
 const T0: Millis = 1_795_420_800_000;

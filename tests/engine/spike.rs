@@ -52,7 +52,6 @@ fn three_times_the_usual_of_a_steady_key_is_one() {
 
 #[test]
 fn it_goes_on_while_calls_do() {
-    let alerts =
-        check(&format!("{STEADY} 15d10:30..15d12:30/5s k ok 203.0.113.1"), "k 15d10:30..15d13:05:55 warning r2");
+    let alerts = check(&format!("{STEADY} 15d10:30..15d12:30/5s k ok 203.0.113.1"), "k 15d10:30..15d13:35 warning r2");
     assert_eq!(alerts.len(), 1);
 }

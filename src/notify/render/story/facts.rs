@@ -1,6 +1,7 @@
 //! What is known of a key, and what follows from it: its age, its rest, its replacement.
 
 use super::Words;
+use crate::notify::render::evidence::Evidence;
 use crate::notify::render::when::{count, number};
 
 pub(super) const STALE_KEY: Words = Words {
@@ -116,7 +117,14 @@ pub(super) const ROTATION_UNPROVEN: Words = Words {
         ];
         story.did = "We blocked nothing. Both keys work until then.";
     },
-    ended: |_, key| format!("Ended: your new {key} does the work, or the old one has stopped."),
+    ended: |alert, key| match (alert.ends_at, Evidence(alert).time("grace_until")) {
+        (Some(ended), Some(until)) if until <= ended => {
+            format!(
+                "Ended: the old key has stopped. Payments fail where your shop does not use the new {key}. Check that."
+            )
+        }
+        _ => format!("Ended: your new {key} does the work. Nothing to do."),
+    },
 };
 
 pub(super) const KEY_LIFECYCLE: Words = Words {

@@ -17,6 +17,11 @@ pub(super) const TRADE: &str =
 /// What the kinds have in common.
 fn tell(t: &Telling<'_>, story: &mut Story) {
     t.calls_and_senders(story);
+    advise(t, story);
+}
+
+/// What to do about it, and why it is said.
+fn advise(t: &Telling<'_>, story: &mut Story) {
     story.why.extend(t.usual_networks());
     story.why.extend(t.watched());
     story.steps = REPLACE;
@@ -86,11 +91,10 @@ pub(super) const NEW_ENDPOINT: Words = Words {
 pub(super) const OFF_HOURS: Words = Words {
     subject: |_, key| format!("{key} used at an unusual hour"),
     tell: |t, story| {
-        story.row("Calls", t.evidence.count("observed").map(|n| t.in_window(number(n))));
-        story.row("Usual", t.evidence.expected().map(|usual| t.in_window(usual)));
+        t.count_and_senders("Calls", story);
         story.lead = format!("Your {} was used at an hour at which it always rests. Check that it was you.", t.key);
         story.why.extend(t.evidence.odds().map(|odds| format!("So many calls at this hour come {odds} for this key.")));
-        tell(t, story);
+        advise(t, story);
         story.nothing = "There is nothing to do if somebody worked late, or a job now runs at another time.";
     },
     ended: |_, key| format!("Ended: no more calls at unusual hours with your {key}."),

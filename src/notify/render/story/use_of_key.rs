@@ -1,6 +1,6 @@
 //! Calls that are accepted and not as usual: somebody else may have the key.
 
-use super::super::when::{count, number};
+use super::super::when::count;
 use super::Words;
 use super::misuse::{REPLACE, TRADE};
 
@@ -26,10 +26,8 @@ pub(super) const NEW_IP: Words = Words {
 pub(super) const SPIKE: Words = Words {
     subject: |_, key| format!("{key}: more calls than usual"),
     tell: |t, story| {
-        story.row("Calls", t.evidence.count("observed").map(|n| t.in_window(number(n))));
-        story.row("Usual", t.evidence.expected().map(|usual| t.in_window(usual)));
-        t.calls_and_senders(story);
-        story.lead = match (t.evidence.count("observed"), t.evidence.expected()) {
+        t.count_and_senders("Calls", story);
+        story.lead = match (t.evidence.count("observed"), t.usual()) {
             (Some(n), Some(usual)) => {
                 let calls = t.in_window(count(n, "call"));
                 format!("Your {} made {calls}; usual is {usual}. Check that this is your doing.", t.key)

@@ -33,10 +33,8 @@ pub(super) const DROP: Words = Words {
 pub(super) const ERROR_BURST: Words = Words {
     subject: |_, key| format!("{key}: many calls are refused"),
     tell: |t, story| {
-        story.row("Refused", t.evidence.count("observed").map(|n| t.in_window(number(n))));
-        story.row("Usual", t.evidence.expected().map(|usual| t.in_window(usual)));
+        t.count_and_senders("Refused", story);
         story.row("Reason", t.evidence.text("reason").map(|reason| reason.replace('_', " ")));
-        t.calls_and_senders(story);
         let is_own = t.evidence.flag("from_known_network");
         story.lead = if is_own {
             format!("Many calls with your {} are refused. These payments fail. Check what changed.", t.key)

@@ -1,0 +1,88 @@
+//! Counts as plain numbers, for the stored form.
+
+use super::{HOURS, Known, RING, Rates};
+use crate::engine::baseline::profile::{Profile, ProfileParts};
+use crate::engine::baseline::scatter::{Scatter, Tail};
+use crate::time::Millis;
+
+/// The plain numbers of [`Rates`], for the stored form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatesParts<'a> {
+    /// Counts of two minutes, the unit's logarithm, and what is less than a unit.
+    pub ring: ([u16; RING], u8, u32),
+    /// Hours in a row that were held out.
+    pub held: u8,
+    /// Closed hours.
+    pub hours: [u16; HOURS],
+    /// Newest bucket.
+    pub newest: i64,
+    /// First hour not yet learned.
+    pub learned_to: i64,
+    /// The clock's offset.
+    pub offset: Millis,
+    /// Expected calls.
+    pub profile: ProfileParts<'a>,
+    /// Scatter of ten minutes, of hours, of days: excess, square of each; then the tail's.
+    pub scatter: [f32; 8],
+    /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts, largest ten minutes.
+    pub more: [f32; 8],
+}
+
+impl Rates {
+    /// Takes the numbers apart.
+    pub fn to_parts(&self) -> RatesParts<'_> {
+        let of = |s: &Scatter| [s.excess, s.square];
+        let [a, b, c] = [of(&self.ten), of(&self.hour), of(&self.day)];
+        RatesParts {
+            ring: (self.ring, self.shift, self.rest),
+            held: self.held,
+            hours: self.hours,
+            newest: self.newest,
+            learned_to: self.learned_to,
+            offset: self.offset,
+            profile: self.profile.to_parts(),
+            scatter: [a[0], a[1], b[0], b[1], c[0], c[1], self.tail.excess, self.tail.n],
+            more: [
+                self.level[0],
+                self.level[1],
+                self.peak,
+                self.rows,
+                self.before[0],
+                self.before[1],
+                self.bursts,
+                self.peak_ten,
+            ],
+        }
+    }
+
+    /// Puts them together again.
+    pub fn from_parts(parts: &RatesParts<'_>) -> Self {
+        let s = &parts.scatter;
+        let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
+        let [calls, expected, peak, rows, five, day, bursts, peak_ten] = parts.more;
+        let mut rates = Rates {
+            ring: parts.ring.0,
+            shift: parts.ring.1,
+            rest: parts.ring.2,
+            held: parts.held,
+            hours: parts.hours,
+            newest: parts.newest,
+            learned_to: parts.learned_to,
+            offset: parts.offset,
+            profile: Profile::from_parts(&parts.profile),
+            ten: of(0),
+            hour: of(2),
+            day: of(4),
+            tail: Tail { excess: s[6], n: s[7] },
+            level: [calls, expected],
+            peak,
+            peak_ten,
+            rows,
+            bursts,
+            before: [five, day],
+            known: Known::default(),
+        };
+        rates.work_out();
+        rates
+    }
+}
