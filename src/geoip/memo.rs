@@ -10,11 +10,14 @@ use crate::geoip::GeoIp;
 /// Addresses remembered. Traffic repeats few addresses; when so many have come, it begins afresh.
 const ADDRESSES: usize = 65_536;
 
+/// What an event is told of its address: country, provider, and what its network is used for.
+type Known = (Option<Country>, Option<u32>, Option<NetworkKind>);
+
 /// Fills in what the databases say of an event's address.
 #[derive(Debug)]
 pub struct PlaceMemo {
     geoip: Arc<GeoIp>,
-    known: HashMap<IpAddr, (Option<Country>, Option<u32>, Option<NetworkKind>)>,
+    known: HashMap<IpAddr, Known>,
     /// Which databases they are from.
     edition: u64,
 }

@@ -29,6 +29,18 @@ fn a_rise_that_ten_minutes_do_not_show_is_seen_in_the_hour() {
 }
 
 #[test]
+fn its_last_day_is_told_for_a_chart() {
+    let script = "0d..20d/30s k ok 203.0.113.1\n 15d10:00..15d11:00/10s k ok 203.0.113.1";
+    let alerts = check(script, "k 15d10:00..15d12:05:30 warning r2");
+    let series = &alerts[0].evidence["series"];
+    let numbers = |name: &str| series[name].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect::<Vec<_>>();
+    let (observed, usual) = (numbers("observed"), numbers("usual"));
+    assert_eq!((observed.len(), usual.len(), series["step"].as_str()), (24, 24, Some("1h")));
+    assert!(observed[..23].iter().all(|calls| *calls == 120.0), "the hours before: {observed:?}");
+    assert!(240.0 < observed[23] && usual.iter().all(|calls| (110.0..130.0).contains(calls)), "{observed:?} {usual:?}");
+}
+
+#[test]
 fn a_few_calls_of_a_silent_key_are_none() {
     check("0d..20d/1d k ok 203.0.113.1\n 15d10:00 k ok 203.0.113.1 x2\n end 16d", "");
     check("0d..20d/1d k ok 203.0.113.1\n 15d10:00 k ok 203.0.113.1 x18\n end 16d", "");

@@ -40,6 +40,7 @@ impl Chaos {
         });
         ground.wait_for_all();
         ground.until("every instance to be ready", || instances.iter().all(Instance::is_ready));
+        ground.wait_for_alerts(&self.expected);
         let alerts = ground.assert_alerts(&self.expected);
         let mails = ground.assert_mails();
         instances.into_iter().for_each(Instance::stop);

@@ -59,6 +59,7 @@ fn wall_time_raises_nothing_in_an_old_topic() {
     let read_to = instance.metric("keywatch_stream_time_seconds");
     // Long enough for elapsed time to fire what is due within seconds; and months of wall time lie behind the stream.
     std::thread::sleep(Duration::from_secs(9));
+    ground.wait_for_alerts(&expected);
     let alerts = ground.assert_alerts(&expected);
     let waiting = expected.iter().find(|alert| alert["key_id"] == "k_w").unwrap();
     assert_eq!(waiting["state"], "firing");
@@ -130,6 +131,7 @@ fn one_event_of_the_far_future_moves_nothing() {
     ground.send(&traffic.events[middle..]);
     ground.wait_for_all();
     assert_eq!(parked(), parked_before + 1.0);
+    ground.wait_for_alerts(&expected);
     let alerts = ground.assert_alerts(&expected);
     instance.stop();
     report("live: an event of 2099", alerts, None, 0, "1 parked");
