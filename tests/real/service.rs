@@ -1,7 +1,7 @@
 //! The service in these tests: a ground of its own (database, topics, rules, folder), the real program on it, and what
 //! it leaves behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
