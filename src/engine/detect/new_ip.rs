@@ -140,7 +140,7 @@ impl NewIp {
             last_at: first_at,
             quiet: Some(self.quiet),
             // Nobody runs a shop through such a service: with another sign there is little doubt left.
-            severity: match hides && is_live && !novelty.is_usual_program() {
+            severity: match hides && is_live && novelty.has_other_signs() {
                 true => Weight::AtLeast(Severity::Critical),
                 false => Weight::AsTheRule,
             },
