@@ -21,7 +21,7 @@ use crate::geoip::GeoIp;
 use crate::geoip::memo::PlaceMemo;
 use crate::metrics::Metrics;
 use crate::notify::mail::Transport;
-use crate::pipeline::checkpoint::stored_rows;
+use crate::pipeline::checkpoint::Queue;
 use crate::pipeline::takeover::foster_partition;
 use crate::pipeline::{SharedFacts, read_facts};
 use crate::rules::RuleSet;
@@ -390,10 +390,9 @@ impl Run {
         let stage = self.stage.encode().map_err(anyhow::Error::msg)?;
         self.store.save_second_stage(&stage, self.stage.merged_to().unwrap_or(0), wall_now).await?;
         for (id, epoch, shard) in &mut self.shards {
-            let dirty = shard.begin_checkpoint();
-            for slice in dirty.chunks(self.plan.limits.slice_rows) {
-                let (rows, usage) = stored_rows(shard, slice, end);
-                self.store.write_slice(id, *epoch, &rows, &usage, wall_now).await?;
+            let mut queue = Queue::of(shard);
+            while let Some(slice) = queue.next_slice(shard, self.plan.limits.slice_rows, end) {
+                self.store.write_slice(id, *epoch, &slice.rows, &slice.usage, wall_now).await?;
             }
             let state = ShardState {
                 now: self.intake.now(),

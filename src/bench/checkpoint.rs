@@ -1,6 +1,8 @@
-//! A checkpoint of many changed keys among many stored ones, slice by slice, while the engine goes on between slices.
+//! A checkpoint of many changed keys among many stored ones, slice by slice, while the engine judges events beside the writing.
 
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use crate::bench::engine::{Bench, CALLS_PER_SECOND};
 use crate::bench::ground::{Folder, open_store};
@@ -9,12 +11,12 @@ use crate::bench::traffic::{Messages, Spread};
 use crate::config::{Limits, Secret};
 use crate::engine::snapshot::{ShardState, encode_shard};
 use crate::event::auth::Decoder;
-use crate::pipeline::checkpoint::stored_rows;
+use crate::pipeline::checkpoint::Queue;
 use crate::rules::RuleSet;
-use crate::store::{ShardId, Store};
+use crate::store::{ShardId, Store, StoreError};
 use crate::wall;
 
-/// Events judged between two slices.
+/// Events judged together beside the writing.
 const BATCH: usize = 1_000;
 
 /// How much to measure.
@@ -38,7 +40,8 @@ pub async fn run(size: &Size, url: Option<Secret>, rules: &RuleSet, decoder: &De
     let all = write(&mut bench, &store, &shard, epoch, None).await?;
     // Keys in the order of their numbers: their IDs, and so their rows, lie all over the table.
     bench.touch_each(size.dirty);
-    let mut traffic = Traffic { messages: Messages::new(size.dirty, Spread::Uniform, bench.now(), 100_000.0), decoder };
+    let mut traffic =
+        Traffic { messages: Messages::new(size.dirty, Spread::Uniform, bench.now(), 100_000.0), decoder, judged: 0 };
     let some = write(&mut bench, &store, &shard, epoch, Some(&mut traffic)).await?;
     store.close().await;
 
@@ -55,6 +58,7 @@ pub async fn run(size: &Size, url: Option<Secret>, rules: &RuleSet, decoder: &De
         Figure::plain(format!("{name}: rows"), (some.subjects + some.usage) as f64 / seconds, "rows/s"),
         Figure::plain(format!("{name}: bytes of a subject"), some.bytes as f64 / some.subjects as f64, "bytes"),
         Figure::plain("longest pause of the events", some.longest.as_secs_f64() * 1e3, "ms"),
+        Figure::plain("events judged meanwhile", traffic.judged as f64 / seconds, "events/s"),
         Figure::plain(format!("{name}: all {} keys", size.keys), all.written.as_secs_f64(), "s"),
     ];
     Ok(report)
@@ -63,6 +67,18 @@ pub async fn run(size: &Size, url: Option<Secret>, rules: &RuleSet, decoder: &De
 struct Traffic<'a> {
     messages: Messages,
     decoder: &'a Decoder,
+    judged: u64,
+}
+
+impl Traffic<'_> {
+    /// Judges batches for as long as a slice is being written.
+    fn judge_until<T>(&mut self, writing: &JoinHandle<T>, bench: &mut Bench<'_>) {
+        if !writing.is_finished() {
+            let (bytes, places) = self.messages.chunk(BATCH);
+            bench.judge(&bytes, &places, self.decoder);
+            self.judged += BATCH as u64;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -70,12 +86,12 @@ struct Written {
     subjects: u64,
     usage: u64,
     bytes: u64,
-    /// Time spent on slices, the events between them not included.
     written: Duration,
+    /// What encoded the longest: events wait for that, and not for the store.
     longest: Duration,
 }
 
-/// Writes what is dirty as the service does; between two slices a batch of events is judged.
+/// Writes what is dirty as the service does.
 pub(super) async fn store_all(bench: &mut Bench<'_>, store: &Store, shard: &ShardId, epoch: i64) -> anyhow::Result<()> {
     write(bench, store, shard, epoch, None).await.map(drop)
 }
@@ -89,24 +105,30 @@ async fn write(
 ) -> anyhow::Result<Written> {
     let mut written = Written::default();
     let position = bench.position();
-    let mut queue = bench.shard.begin_checkpoint();
-    while !queue.is_empty() {
-        let started = wall::instant();
-        let chosen = queue.split_off(queue.len().saturating_sub(Limits::default().slice_rows));
-        let (rows, usage) = stored_rows(&mut bench.shard, &chosen, position);
-        store.write_slice(shard, epoch, &rows, &usage, wall::now()).await?;
-        let took = started.elapsed();
-        written.subjects += rows.len() as u64;
-        written.usage += usage.len() as u64;
-        written.bytes += rows.iter().map(|row| row.blob.len() as u64).sum::<u64>();
-        written.written += took;
-        written.longest = written.longest.max(took);
-        if let Some(traffic) = &mut traffic {
-            let (bytes, places) = traffic.messages.chunk(BATCH);
-            bench.judge(&bytes, &places, traffic.decoder);
-        }
-    }
     let started = wall::instant();
+    let mut queue = Queue::of(&mut bench.shard);
+    written.longest = started.elapsed();
+    let mut under_way: Option<JoinHandle<Result<(), StoreError>>> = None;
+    loop {
+        let encoding = wall::instant();
+        let slice = queue.next_slice(&mut bench.shard, Limits::default().slice_rows, position);
+        written.longest = written.longest.max(encoding.elapsed());
+        if let Some(writing) = under_way.take() {
+            if let Some(traffic) = &mut traffic {
+                traffic.judge_until(&writing, bench);
+            }
+            writing.await??;
+        }
+        let Some(slice) = slice else { break };
+        written.subjects += slice.rows.len() as u64;
+        written.usage += slice.usage.len() as u64;
+        written.bytes += slice.rows.iter().map(|row| row.blob.len() as u64).sum::<u64>();
+        let (store, shard) = (store.clone(), shard.clone());
+        let runtime = tokio::runtime::Handle::current();
+        under_way = Some(tokio::task::spawn_blocking(move || {
+            runtime.block_on(store.write_slice(&shard, epoch, &slice.rows, &slice.usage, wall::now()))
+        }));
+    }
     let state = ShardState {
         now: bench.intake.now(),
         watch: bench.shard.watch(),
@@ -116,6 +138,6 @@ async fn write(
         stream: bench.shard.stream().clone(),
     };
     store.finish_checkpoint(shard, epoch, position, &encode_shard(&state), wall::now()).await?;
-    written.written += started.elapsed();
+    written.written = started.elapsed();
     Ok(written)
 }

@@ -467,7 +467,12 @@ impl Shard {
         }
         let slot = self.slot_mut(at);
         if admitted.offset < slot.subject.current_to {
+            // Its checkpoint did not end: the subject was stored, its days of usage may not have been.
+            if let Ok(place) = slot.subject.position(key_id) {
+                slot.subject.keys[place].features.days_unsaved();
+            }
             self.counts.skipped += 1;
+            self.mark_dirty(at);
             return;
         }
         if !admitted.late && slot.scheduled < event.ts {

@@ -82,7 +82,7 @@ pub struct DayUse {
     pub first_at: Millis,
     /// Last call.
     pub last_at: Millis,
-    /// Changed since its row was written. Not in the stored form: what is loaded has a row.
+    /// Changed since its row was written. Not in the stored form: what is loaded has a row, unless its events are read again.
     pub is_unsaved: bool,
 }
 
@@ -131,6 +131,11 @@ impl KeyFeatures {
         self.agents = old.agents.clone();
         self.endpoints = old.endpoints.clone();
         self.rates = old.rates.clone();
+    }
+
+    /// Takes every day's use as changed since its row was written.
+    pub fn days_unsaved(&mut self) {
+        self.days.iter_mut().for_each(|day| day.is_unsaved = true);
     }
 
     /// Counts calls in the day's use.

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use crate::engine::intake::{Intake, IntakeCounts};
 use crate::engine::shard::{Shard, ShardCounts};
 use crate::engine::snapshot::ShardState;
+use crate::pipeline::checkpoint::{Queue, Slice};
 use crate::pipeline::second_stage::Marked;
 use crate::store::{ShardId, StoreError};
 use crate::time::Millis;
@@ -59,8 +60,10 @@ pub struct Checkpoint {
     pub state: ShardState,
     /// When it began, by the monotonic clock.
     pub begun: Instant,
-    /// Subjects still to be stored.
-    pub queue: Vec<u32>,
+    /// What is still to be stored.
+    pub queue: Queue,
+    /// The slice that is written next.
+    pub prepared: Option<Slice>,
     /// A slice that is being written while events are judged. One at a time, in order.
     pub under_way: Option<JoinHandle<Result<(), StoreError>>>,
 }

@@ -138,8 +138,13 @@ impl Store {
 
     /// A key's usage, day by day.
     pub async fn usage_of(&self, key_id: &str) -> Result<Vec<UsageRow>, StoreError> {
-        let sql =
-            "SELECT key_id, day, accepted, refused, first_at, last_at FROM usage_days WHERE key_id = $1 ORDER BY day";
+        // Rows lie by day: one look for each day that there is, rather than one at every row.
+        let sql = "WITH RECURSIVE days (day) AS ( \
+                 SELECT MIN(day) FROM usage_days \
+                 UNION ALL SELECT (SELECT MIN(later.day) FROM usage_days later WHERE later.day > days.day) \
+                 FROM days WHERE days.day IS NOT NULL) \
+             SELECT u.key_id, u.day, u.accepted, u.refused, u.first_at, u.last_at \
+             FROM days JOIN usage_days u ON u.day = days.day AND u.key_id = $1 ORDER BY u.day";
         let mut usage = Vec::new();
         for row in &self.pools.fetch("usage_days", sql, values![key_id]).await? {
             let day: i64 = row.get("day")?;

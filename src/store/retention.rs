@@ -26,7 +26,7 @@ impl Store {
             ),
             (
                 "usage_days",
-                "DELETE FROM usage_days WHERE (key_id, day) IN (SELECT key_id, day FROM usage_days WHERE day < $1 LIMIT $2)",
+                "DELETE FROM usage_days WHERE (day, key_id) IN (SELECT day, key_id FROM usage_days WHERE day < $1 LIMIT $2)",
                 i64::from(day_of(before)),
             ),
         ];

@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -42,6 +42,12 @@ const MIGRATIONS: [Migration; 5] = [
         name: "0005_second_stage",
         sqlite: include_str!("../../migrations/sqlite/0005_second_stage.sql"),
         postgres: include_str!("../../migrations/postgres/0005_second_stage.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "0006_usage_by_day",
+        sqlite: include_str!("../../migrations/sqlite/0006_usage_by_day.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_usage_by_day.sql"),
     },
 ];
 

@@ -170,8 +170,8 @@ async fn write_subjects(tx: &mut Tx, shard: &ShardId, rows: &[SubjectRow], now: 
 }
 
 async fn write_usage(tx: &mut Tx, usage: &[UsageRow]) -> Result<(), StoreError> {
-    let rows: BTreeMap<(&str, i32), &UsageRow> =
-        usage.iter().map(|row| ((row.key_id.as_str(), row.day), row)).collect();
+    let rows: BTreeMap<(i32, &str), &UsageRow> =
+        usage.iter().map(|row| ((row.day, row.key_id.as_str()), row)).collect();
     let rows: Vec<&UsageRow> = rows.into_values().collect();
     let ints = |field: fn(&UsageRow) -> i64| Column::Ints(rows.iter().map(|row| Some(field(row))).collect());
     let columns = [
@@ -182,7 +182,7 @@ async fn write_usage(tx: &mut Tx, usage: &[UsageRow]) -> Result<(), StoreError> 
         ("first_at", ints(|row| row.first_at)),
         ("last_at", ints(|row| row.last_at)),
     ];
-    let conflict = "ON CONFLICT (key_id, day) DO UPDATE SET accepted = excluded.accepted, \
+    let conflict = "ON CONFLICT (day, key_id) DO UPDATE SET accepted = excluded.accepted, \
          refused = excluded.refused, first_at = excluded.first_at, last_at = excluded.last_at";
     tx.insert_many("usage_days", &columns, conflict).await
 }

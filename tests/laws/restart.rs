@@ -7,6 +7,7 @@ use keywatch::engine::intake::Intake;
 use keywatch::engine::shard::{Output, Place, Shard};
 use keywatch::engine::snapshot::{ShardState, decode_shard, decode_subject, encode_shard, encode_subject};
 use keywatch::event::AuthEvent;
+use keywatch::pipeline::checkpoint::Queue;
 use keywatch::time::{HOUR, Millis};
 use proptest::prelude::*;
 
@@ -125,9 +126,48 @@ proptest! {
     }
 
     #[test]
+    fn a_restart_loses_no_day_of_usage(cut in 0.0..1.0f64, ahead in 1usize..600) {
+        let cut = (cut * STAGE.events.len() as f64) as usize;
+        prop_assert_eq!(usage_in_steps(&STAGE, None), usage_in_steps(&STAGE, Some((cut, ahead))));
+    }
+
+    #[test]
     fn what_leaves_memory_comes_back_the_same(batch in 20usize..400) {
         prop_assert_eq!(whole(&STAGE), evicting(&STAGE, batch));
     }
+}
+
+/// Calls by key and day as the store has them in the end.
+type Usage = BTreeMap<(String, i32), (i64, i64, Millis, Millis)>;
+
+/// One whole checkpoint every so many events. Where there is a crash, the checkpoint of `ahead` events later ends after its subjects.
+fn usage_in_steps(stage: &Stage, crash: Option<(usize, usize)>) -> Usage {
+    let (mut lab, mut rows, mut usage) = (started(stage), Rows::new(), Usage::new());
+    let mut checkpoint_at = |lab: &mut Lab, to: usize, rows: &mut Rows, with_usage: bool| {
+        run(stage, lab, to.min(stage.events.len()));
+        let (mut queue, current_to) = (Queue::of(&mut lab.shard), lab.offset);
+        while let Some(slice) = queue.next_slice(&mut lab.shard, 7, current_to) {
+            for row in slice.rows {
+                rows.insert(row.id, Row { current_to, next_due: row.next_due, blob: row.blob });
+            }
+            for row in slice.usage.into_iter().filter(|_| with_usage) {
+                usage.insert((row.key_id, row.day), (row.accepted, row.refused, row.first_at, row.last_at));
+            }
+        }
+    };
+    let cut = crash.map_or(0, |(cut, _)| cut);
+    for to in (0..cut).step_by(100).chain([cut]) {
+        checkpoint_at(&mut lab, to, &mut rows, true);
+    }
+    if let Some((cut, ahead)) = crash {
+        let state = state(&lab);
+        checkpoint_at(&mut lab, cut + ahead, &mut rows, false);
+        lab = restored(stage, &state, &rows, cut);
+    }
+    for to in (cut..stage.events.len()).step_by(100).chain([stage.events.len()]) {
+        checkpoint_at(&mut lab, to, &mut rows, true);
+    }
+    usage
 }
 
 /// A shell that keeps nothing in memory: subjects come for their events or for their timers, and leave again.

@@ -177,7 +177,14 @@ fn pending_migrations_are_named() {
         store.sql("DELETE FROM schema_migrations RETURNING name").await;
         assert_eq!(
             store.pending_migrations().await.unwrap(),
-            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints", "0005_second_stage"]
+            [
+                "0001_init",
+                "0002_fact_revisions",
+                "0003_shadow",
+                "0004_lighter_checkpoints",
+                "0005_second_stage",
+                "0006_usage_by_day"
+            ]
         );
         let error = store.require_migrated().await.unwrap_err();
         assert!(matches!(&error, StoreError::Migration(text) if text.contains("0001_init")), "{error}");
@@ -191,7 +198,14 @@ fn memory_store_lives_on_one_connection() {
         let store = Store::open(&config).await.unwrap();
         assert_eq!(
             store.pending_migrations().await.unwrap(),
-            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints", "0005_second_stage"]
+            [
+                "0001_init",
+                "0002_fact_revisions",
+                "0003_shadow",
+                "0004_lighter_checkpoints",
+                "0005_second_stage",
+                "0006_usage_by_day"
+            ]
         );
         store.migrate().await.unwrap();
         store.set_meta_once("a", "b").await.unwrap();
@@ -199,7 +213,14 @@ fn memory_store_lives_on_one_connection() {
         let other = Store::open(&config).await.unwrap();
         assert_eq!(
             other.pending_migrations().await.unwrap(),
-            ["0001_init", "0002_fact_revisions", "0003_shadow", "0004_lighter_checkpoints", "0005_second_stage"],
+            [
+                "0001_init",
+                "0002_fact_revisions",
+                "0003_shadow",
+                "0004_lighter_checkpoints",
+                "0005_second_stage",
+                "0006_usage_by_day"
+            ],
             "each has its own"
         );
     });
