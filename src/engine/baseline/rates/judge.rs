@@ -42,9 +42,12 @@ const FEW_A_DAY: f64 = 50.0;
 /// A burst of a key that works in bursts must be larger than any before by so much.
 const BURST_FLOOR: f64 = 1.8;
 /// Where calls come in rows, each row is a count of its own: a short window takes so many times the expected ones at most, and
-/// more than the largest ten minutes by so much; an hour takes the largest hour.
+/// so many times the largest ten minutes; an hour takes about the largest hour. These have shown how far the key's counts reach, so
+/// that its odds are taken with a part of the scatter only, and neither clumps nor a heavy tail are allowed for as well.
 const ROW_FLOOR: f64 = 3.0;
-const ROW_TIMES: f64 = 1.15;
+const ROW_TIMES: f64 = 1.3;
+const ROW_HOUR_TIMES: f64 = 0.9;
+const ROW_SCATTER: f64 = 0.3;
 /// Calls in the last ten minutes, in times the expected, for what has begun to go on.
 const GOES_ON: f64 = 1.5;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
@@ -146,7 +149,8 @@ impl Rates {
         }
         if self.is_in_rows() && is_short {
             let is_row = length.length <= 10 * MINUTE;
-            let largest = if is_row { ROW_TIMES * f64::from(self.peak_ten) } else { f64::from(self.peak) };
+            let largest =
+                if is_row { ROW_TIMES * f64::from(self.peak_ten) } else { ROW_HOUR_TIMES * f64::from(self.peak) };
             if observed < largest {
                 return None;
             }
@@ -162,9 +166,10 @@ impl Rates {
         } else {
             observed
         };
-        let alpha = self.alpha(length.length) + clumps(expected);
+        let scatter = self.alpha(length.length);
+        let alpha = if self.is_in_rows() { ROW_SCATTER * scatter } else { scatter + clumps(expected) };
         let raw = surprise_high(trimmed as u64, expected, alpha);
-        let surprise = if is_short { self.tail.corrected(raw) } else { raw };
+        let surprise = if is_short && !self.is_in_rows() { self.tail.corrected(raw) } else { raw };
         let needed = ask.surprise - length.fewer;
         if surprise < needed {
             return None;
