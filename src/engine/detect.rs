@@ -260,12 +260,15 @@ impl<'a> Still<'a> {
 pub struct Watch {
     /// The first full day (UTC) of the partition.
     pub since: Option<Millis>,
-    /// The first event after the last gap. Nothing is known of the time before it, back to the gap's beginning.
+    /// The first event after the last long gap. Nothing is known of the time before it, back to the gap's beginning.
     pub resumed_at: Option<Millis>,
     /// Messages are missing, and none has come since.
     pub in_gap: bool,
-    /// Up to where the last gap began: the newest event before it.
+    /// Up to where the last long gap began: the newest event before it.
     pub gap_from: Option<Millis>,
+    /// The last gap of some hours: from the newest event before it to the first after it. Days of which nothing came do not
+    /// begin anew with it.
+    pub lull: Option<(Millis, Millis)>,
     /// The newest event.
     pub seen_to: Option<Millis>,
     /// Since when no week has passed without an event: a few early ones are no watching.
@@ -275,8 +278,13 @@ pub struct Watch {
 impl Watch {
     /// The last stretch of which nothing is known.
     pub fn unseen(&self) -> Option<(Millis, Millis)> {
-        let to = self.resumed_at?;
-        Some((self.gap_from.unwrap_or(to), to))
+        let gap = self.resumed_at.map(|to| (self.gap_from.unwrap_or(to), to));
+        [gap, self.lull].into_iter().flatten().max_by_key(|(_, to)| *to)
+    }
+
+    /// The first event after the last gap, long or short.
+    pub fn seen_again_at(&self) -> Option<Millis> {
+        self.resumed_at.max(self.lull.map(|(_, to)| to))
     }
 }
 

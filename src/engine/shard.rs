@@ -27,7 +27,7 @@ use crate::engine::warm;
 use crate::event::facts::FactBook;
 use crate::event::{AuthEvent, Outcome};
 use crate::rules::RuleSet;
-use crate::time::{DAY, MINUTE, Millis};
+use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 mod counts;
 mod storing;
@@ -42,8 +42,11 @@ const UNSTEADY: Millis = 7 * DAY;
 /// Silence of a whole partition is looked at from this length on, once so many days of it have been seen.
 const SILENCE_MIN: Millis = 5 * MINUTE;
 const STREAM_DAYS: u8 = 3;
-/// How surprising its silence must be, and how many events must have been expected, for something to be missing.
-const STREAM_SILENCE: Ask = Ask::new(16.0, 20.0);
+/// A shorter gap hides no day of use.
+const LONG_GAP: Millis = 12 * HOUR;
+/// How surprising its silence must be, and how many events must have been expected, for something to be missing. So many, that
+/// where one key is nearly all of it, its own silence is told before.
+const STREAM_SILENCE: Ask = Ask::new(16.0, 100.0);
 
 /// What a step may look at beside the subject.
 #[derive(Clone, Copy)]
@@ -199,8 +202,10 @@ impl Shard {
         }
         if self.watch.in_gap {
             self.watch.in_gap = false;
-            self.watch.gap_from = self.watch.seen_to;
-            self.watch.resumed_at = Some(now);
+            match self.watch.seen_to.filter(|last| now - last < LONG_GAP) {
+                Some(last) => self.watch.lull = Some((last, now)),
+                None => (self.watch.gap_from, self.watch.resumed_at) = (self.watch.seen_to, Some(now)),
+            }
         }
         if self.watch.seen_to.is_none_or(|last| UNSTEADY <= now - last) {
             self.watch.steady_since = Some(now);
@@ -211,9 +216,13 @@ impl Shard {
 
     /// Whether the partition as a whole has been silent for so long that something is missing, by its own counts.
     fn is_silent_at(&self, now: Millis) -> bool {
-        let Some(last) = self.watch.seen_to.filter(|last| SILENCE_MIN <= now - last) else { return false };
-        STREAM_DAYS <= self.stream.days_learned()
-            && self.stream.silence_due(last, &STREAM_SILENCE).is_some_and(|due| due <= now)
+        self.silence_due().is_some_and(|due| due <= now)
+    }
+
+    /// When it will have been silent for so long.
+    fn silence_due(&self) -> Option<Millis> {
+        let last = self.watch.seen_to.filter(|_| STREAM_DAYS <= self.stream.days_learned())?;
+        Some(self.stream.silence_of_many_due(last, &STREAM_SILENCE)?.max(last + SILENCE_MIN))
     }
 
     /// How many events the partition has, to be stored.

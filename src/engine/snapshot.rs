@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
-use crate::engine::baseline::rates::{Rates, RatesParts};
+use crate::engine::baseline::rates::{KeyClock, Rates, RatesParts};
 use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::baseline::values::{SeenValue, ValueBook};
@@ -27,7 +27,7 @@ mod numbers;
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +109,14 @@ struct StoredRates<'a> {
     scatter: [f32; 8],
     more: [f32; 8],
 }
+
+/// What version 5 added behind a subject: by the key's place, what it has shown of its clock.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredClocks(Vec<(u32, i16, i16, f32, u16, bool)>);
+
+/// And behind a shard: its last short gap.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredLull(Option<(i64, i64)>);
 
 #[derive(Serialize, Deserialize)]
 struct StoredRefusals {
@@ -241,7 +249,7 @@ pub fn encode_subject(subject: &Subject) -> Vec<u8> {
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
     };
-    write(&stored, 512 + 1_024 * subject.keys.len())
+    write(&(stored, store_clocks(&subject.keys)), 512 + 1_024 * subject.keys.len())
 }
 
 /// Reads a subject. `current_to` comes from its row.
@@ -250,11 +258,16 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
     if version < 4 {
         return before::decode_subject(version, rest, current_to);
     }
-    let stored: StoredSubject = postcard::from_bytes(rest).map_err(damaged)?;
+    let (stored, clocks): (StoredSubject, StoredClocks) = match version {
+        4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredClocks::default()),
+        _ => postcard::from_bytes(rest).map_err(damaged)?,
+    };
+    let mut keys = stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?;
+    load_clocks(clocks, &mut keys)?;
     Ok(Subject {
         id: stored.id.into_owned().into(),
         merchant: MerchantFeatures { networks: load_networks(stored.networks), agents: load_values(stored.agents) },
-        keys: stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?,
+        keys,
         current_to,
         foster: stored.foster,
     })
@@ -280,14 +293,15 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
             .collect(),
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     };
-    write(&stored, 2_048)
+    write(&(stored, StoredLull(state.watch.lull)), 2_048)
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    let stored: StoredShard = match bytes.first() {
-        Some(1) => StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(),
-        Some(2 | 3) => read::<StoredShardV2>(bytes)?.into(),
+    let (stored, lull): (StoredShard, StoredLull) = match bytes.first() {
+        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), StoredLull::default()),
+        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), StoredLull::default()),
+        Some(4) => (read(bytes)?, StoredLull::default()),
         _ => read(bytes)?,
     };
     let parked = |(event, contradicted): (String, bool)| {
@@ -303,6 +317,7 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
             gap_from: stored.gap_from,
             seen_to: stored.seen_to,
             steady_since: stored.steady_since,
+            lull: lull.0,
         },
         rules_version: stored.rules_version,
         parked: stored.parked.into_iter().map(parked).collect::<Result<_, SnapshotError>>()?,
@@ -405,6 +420,21 @@ fn load_values(stored: StoredValues) -> ValueBook {
         is_young,
     };
     ValueBook::from_entries(stored.seen.into_iter().map(one).collect(), stored.is_overfull)
+}
+
+/// Only of those keys that have shown something, or are in doubt.
+fn store_clocks(keys: &[Key]) -> StoredClocks {
+    let clocks = keys.iter().enumerate().map(|(place, key)| (place as u32, key.features.rates.clock()));
+    let shown = clocks.filter(|(_, clock)| *clock != KeyClock::default());
+    StoredClocks(shown.map(|(place, c)| (place, c.lag, c.other, c.lead, c.hours, c.stays)).collect())
+}
+
+fn load_clocks(stored: StoredClocks, keys: &mut [Key]) -> Result<(), SnapshotError> {
+    for (place, lag, other, lead, hours, stays) in stored.0 {
+        let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of a clock is not there"))?;
+        key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
+    }
+    Ok(())
 }
 
 fn store_rates(rates: &Rates) -> StoredRates<'_> {

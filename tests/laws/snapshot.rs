@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::Rates;
+use keywatch::engine::baseline::rates::{KeyClock, Rates};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -26,7 +26,9 @@ fn subjects_after(events: usize) -> Vec<Subject> {
 fn plain(mut subject: Subject) -> Subject {
     for key in &mut subject.keys {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
+        let clock = key.features.rates.clock();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
+        key.features.rates.set_clock(clock);
     }
     subject
 }
@@ -41,6 +43,7 @@ fn state() -> ShardState {
             gap_from: None,
             seen_to: Some(START),
             steady_since: Some(START),
+            lull: Some((START, START + 1)),
         },
         rules_version: "v".into(),
         parked: vec![Parked { event: event(START, "k", "2001:db8::1"), contradicted: true }],
@@ -48,6 +51,13 @@ fn state() -> ShardState {
         stream: Rates::default(),
     }
 }
+
+/// The versions before 5 knew no short gaps.
+fn without_lull() -> ShardState {
+    ShardState { watch: Watch { lull: None, ..state().watch }, ..state() }
+}
+
+const CLOCK: KeyClock = KeyClock { lag: -60, other: 60, lead: 1.5, hours: 7, stays: false };
 
 /// A subject with every field filled.
 fn rich() -> Subject {
@@ -58,6 +68,7 @@ fn rich() -> Subject {
         .unwrap();
     let key = subject.keys.iter_mut().find(|key| !key.cases.is_empty()).unwrap();
     key.cases[0].opens_at = Some(START);
+    key.features.rates.set_clock(CLOCK);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -128,7 +139,7 @@ fn version_1_is_read_for_ever() {
 #[test]
 fn version_2_is_read_for_ever() {
     assert!(decode_subject(&golden("subject.v2"), 42).is_ok());
-    assert_eq!(decode_shard(&golden("shard.v2")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v2")).unwrap(), without_lull());
 }
 
 #[test]
@@ -153,7 +164,14 @@ fn version_4_is_read_for_ever() {
     let waits = |key: &Key| key.cases.iter().any(|case| case.opens_at == Some(START));
     assert!(subject.keys.iter().any(waits), "a case that waits to open");
     assert!(subject.keys.iter().any(|key| key.features.rates.days_learned() > 0));
-    assert_eq!(decode_shard(&golden("shard.v4")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v4")).unwrap(), without_lull());
+}
+
+#[test]
+fn version_5_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v5"), 42).unwrap();
+    assert!(subject.keys.iter().any(|key| key.features.rates.clock() == CLOCK));
+    assert_eq!(decode_shard(&golden("shard.v5")).unwrap(), state());
 }
 
 #[test]

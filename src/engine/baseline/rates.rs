@@ -76,6 +76,7 @@ pub struct Rates {
     learned_to: i64,
     /// How far the key's clock is ahead of UTC.
     offset: Millis,
+    clock: KeyClock,
     profile: Profile,
     ten: Scatter,
     hour: Scatter,
@@ -205,6 +206,7 @@ impl Default for Rates {
             newest: -1,
             learned_to: -1,
             offset: 0,
+            clock: KeyClock::default(),
             profile: Profile::default(),
             ten: Scatter::default(),
             hour: Scatter::default(),
@@ -234,24 +236,24 @@ impl Rates {
     }
 
     /// Counts accepted calls at `at`. What is older than the ring is not counted. `unseen` is the last stretch of which
-    /// nothing is known: it is not learned. `clock` says how far the key's clock is ahead of UTC at a time.
+    /// nothing is known: it is not learned. `zone` says how far its zone's clock is ahead of UTC at a time.
     pub fn add(
         &mut self,
         at: Millis,
         calls: u32,
         lateness: Millis,
         unseen: Option<(Millis, Millis)>,
-        clock: impl Fn(Millis) -> Millis,
+        zone: impl Fn(Millis) -> Millis,
     ) {
         let bucket = at.div_euclid(BUCKET);
         if self.newest < 0 {
             self.newest = bucket;
             // The first hour is seen in part only.
             self.learned_to = bucket.div_euclid(PER_HOUR) + 1;
-            self.offset = clock(at);
+            self.offset = zone(at);
         }
         if bucket > self.newest {
-            self.learn_to(at, lateness, unseen, clock);
+            self.learn_to(at, lateness, unseen, zone);
             for gone in (self.newest + 1)..=bucket.min(self.newest + RING as i64) {
                 self.ring[slot(gone)] = 0;
             }
@@ -287,7 +289,7 @@ impl Rates {
         at: Millis,
         lateness: Millis,
         unseen: Option<(Millis, Millis)>,
-        clock: impl Fn(Millis) -> Millis,
+        zone: impl Fn(Millis) -> Millis,
     ) {
         let closed_to = (at - lateness).div_euclid(HOUR);
         if closed_to <= self.learned_to {
@@ -301,10 +303,10 @@ impl Rates {
             let is_unseen = unseen.is_some_and(|(from, to)| from < (hour + 1) * HOUR && hour * HOUR < to);
             self.learn_hour(hour, is_unseen);
             self.learned_to += 1;
-            self.offset = clock((hour + 1) * HOUR);
+            self.zone_tells(zone((hour + 1) * HOUR));
         }
         let to = self.learned_to;
-        let high = |hour: i64| self.profile.expected_high(profile::hour_of(hour * HOUR, self.offset));
+        let high = |hour: i64| self.most(|offset| self.profile.expected_high(profile::hour_of(hour * HOUR, offset)));
         self.before = [5, 23].map(|n| (to - n..to).map(high).sum::<f64>() as f32);
         self.work_out();
     }
@@ -325,11 +327,11 @@ impl Rates {
     }
 
     fn usual_of(&self, hour: i64) -> Usual {
-        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
-        let near = [-1, 0, 1].map(|offset| self.profile.expected(on_its_clock + offset) as f32);
+        let of = |offset: Millis, ahead: i64| profile::hour_of(hour * HOUR, offset) + ahead;
+        let near = [-1, 0, 1].map(|ahead| self.most(|offset| self.profile.expected(of(offset, ahead))) as f32);
         let near = near.into_iter().fold(0.0, f32::max);
-        let low = [-1, 0].map(|offset| self.profile.expected_low(on_its_clock + offset) as f32);
-        let high = [-2, -1, 0, 1].map(|offset| self.profile.expected_high(on_its_clock + offset));
+        let low = [-1, 0].map(|ahead| self.least(|offset| self.profile.expected_low(of(offset, ahead))) as f32);
+        let high = [-2, -1, 0, 1].map(|ahead| self.most(|offset| self.profile.expected_high(of(offset, ahead))));
         // Work does not start at the full hour.
         let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
         Usual {
@@ -340,13 +342,24 @@ impl Rates {
         }
     }
 
+    /// The largest of what the clocks say that the key may follow.
+    fn most(&self, of: impl Fn(Millis) -> f64) -> f64 {
+        self.clocks().map(of).fold(0.0, f64::max)
+    }
+
+    /// The least of it.
+    fn least(&self, of: impl Fn(Millis) -> f64) -> f64 {
+        self.clocks().map(of).fold(f64::INFINITY, f64::min)
+    }
+
     fn learn_hour(&mut self, hour: i64, is_unseen: bool) {
         let total = self.ring_hour(hour) as f64;
-        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
         self.hours[hour.rem_euclid(HOURS as i64) as usize] = pack(total as f32);
         if is_unseen {
             return;
         }
+        self.compare_clocks(hour, total);
+        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
         let mu = self.profile.expected(on_its_clock);
         let is_known = self.profile.days_learned() > 0;
         let mut learned = total;
@@ -436,7 +449,7 @@ impl Rates {
 
     /// The same where too many would be worse than too few.
     fn expected_low(&self, hour: i64) -> f64 {
-        self.profile.expected_low(profile::hour_of(hour * HOUR, self.offset))
+        self.least(|offset| self.profile.expected_low(profile::hour_of(hour * HOUR, offset)))
     }
 
     /// The same where too few would be worse, with a little of both neighbours.
@@ -539,9 +552,11 @@ fn slot(bucket: i64) -> usize {
     bucket.rem_euclid(RING as i64) as usize
 }
 
+mod clock;
 mod judge;
 mod parts;
 
+pub use clock::KeyClock;
 pub use parts::RatesParts;
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Detector for Fall {
         if !sight.accepted() || sight.novelty.is_none() {
             return Verdict::Nothing;
         }
-        if sight.open && rates.is_back(ts) {
+        if sight.open && rates.is_back_to_stay(ts) {
             return Verdict::End(ts);
         }
         // What is being replaced gets fewer calls.
@@ -83,7 +83,7 @@ impl Detector for Fall {
         let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
         let window = few.window;
         // A window of which nothing is known in part says nothing.
-        let is_seen = sight.watch.resumed_at.is_none_or(|since| since + 15 * MINUTE <= window.starts_at);
+        let is_seen = sight.watch.seen_again_at().is_none_or(|since| since + 15 * MINUTE <= window.starts_at);
         if rates.is_back(ts) || !is_seen {
             return Verdict::Nothing;
         }
@@ -117,7 +117,7 @@ impl Detector for Fall {
             return None;
         }
         let last = still.key.last_accepted?;
-        let from = still.watch.resumed_at.map_or(last, |resumed| last.max(resumed));
+        let from = still.watch.seen_again_at().map_or(last, |resumed| last.max(resumed));
         let due = rates.silence_due(from, &self.ask)?;
         // What has ended falls silent, and so do the keys of an account that was suspended.
         let ended = still
@@ -133,7 +133,7 @@ impl Detector for Fall {
         if open {
             return Verdict::Nothing;
         }
-        let from = still.watch.resumed_at.map_or(last, |resumed| last.max(resumed));
+        let from = still.watch.seen_again_at().map_or(last, |resumed| last.max(resumed));
         let expected = rates.expected_between(from, at);
         let silent_for = duration_text((at - from) / MINUTE * MINUTE);
         Verdict::Sign(Box::new(Sign {

@@ -11,6 +11,9 @@ use crate::time::{DAY, HOUR, MINUTE, Millis};
 /// How long the usual networks must go on beside the new one. A move ends them; the last calls of both may cross.
 const CROSSING: Millis = 2 * MINUTE;
 
+/// How long a country is new. One that comes back later has been judged the first time.
+const NEW_FOR: Millis = DAY;
+
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ImpossibleTravel,
@@ -39,12 +42,20 @@ impl Detector for ImpossibleTravel {
             return Verdict::Nothing;
         }
         let first_at = novelty.network.first_at(ts);
+        if NEW_FOR < ts - first_at {
+            return Verdict::Nothing;
+        }
         let home = key.networks.entries().iter().filter(|seen| {
             !seen.suspect && first_at + CROSSING <= seen.last_at && seen.place.country.is_some_and(|c| c != country)
         });
         let Some(home) = home.max_by_key(|seen| (seen.last_at, seen.network)) else { return Verdict::Nothing };
         let usual = home.place.country.map(|c| c.as_str().to_owned()).unwrap_or_default();
         let minutes = ((ts - first_at) / MINUTE).max(1);
+        let within = match minutes {
+            1 => "a minute".to_owned(),
+            2..120 => format!("{minutes} minutes"),
+            _ => format!("{} hours", minutes / 60),
+        };
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
@@ -55,7 +66,7 @@ impl Detector for ImpossibleTravel {
             score: 0.85,
             summary: format!("The key was used in {} and {usual} at the same time.", country.as_str()),
             reason: format!(
-                "Within {minutes} minutes calls came from {}, where the key was never used before, and from {usual}.",
+                "Within {within} calls came from {}, where the key was never used before, and from {usual}.",
                 country.as_str()
             ),
             source: sight.source(),

@@ -75,6 +75,14 @@ impl Shard {
 
     /// Fires all that is due up to `until`, though no event has shown that time has come so far.
     pub fn pass(&mut self, until: Millis, read: Millis, world: World<'_>, out: &mut Output) {
+        if let Some(silent_at) = self.silence_due().filter(|at| *at <= until) {
+            self.pass_to(silent_at, read, world, out);
+            self.note_gap();
+        }
+        self.pass_to(until, read, world, out);
+    }
+
+    fn pass_to(&mut self, until: Millis, read: Millis, world: World<'_>, out: &mut Output) {
         let reached = Reached { before: until.saturating_add(1), prompt_to: until, read };
         self.wake(until.saturating_add(self.lateness + 1), reached, world, out);
     }

@@ -58,6 +58,14 @@ const SILENCE_HOURS_MAX: i64 = 12;
 const SILENCE_MIN: Millis = 15 * MINUTE;
 /// The same where calls come in rows that stand for many: the next row may be an hour away.
 const SILENCE_OF_ROWS: Millis = 3 * HOUR;
+/// How much the counts of many keys together scatter towards nothing at all, at most.
+const SCATTER_OF_MANY: f64 = 0.1;
+
+/// Calls are back once there are so many times the expected ones, in the first of these windows in which so many are expected, or
+/// in an hour.
+const BACK: f64 = 0.6;
+const BACK_FOR: [Millis; 2] = [10 * MINUTE, 30 * MINUTE];
+const BACK_CALLS: f64 = 15.0;
 
 /// A job's calls fall into three hours of the day, at least so much of them.
 const JOB_SHARE: f64 = 0.6;
@@ -259,7 +267,19 @@ impl Rates {
         if self.is_bursty() {
             return self.job_due(last, ask);
         }
+        let least = if self.is_in_rows() { SILENCE_OF_ROWS } else { SILENCE_MIN };
         let needed = nothing_is_surprising(ask, self.alpha_hour());
+        self.missing(last, needed).map(|at| at.max(last + least))
+    }
+
+    /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
+    /// half a day. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
+    pub fn silence_of_many_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
+        self.missing(last, nothing_is_surprising(ask, self.alpha_hour().min(SCATTER_OF_MANY)))
+    }
+
+    /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
+    fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
         let level = self.level().min(1.0);
         let (mut at, mut sum) = (last, 0.0);
         while at < last + SILENCE_HOURS_MAX * HOUR {
@@ -271,9 +291,7 @@ impl Rates {
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
                 let within = (needed - sum) / rate * HOUR as f64;
-                return Some(
-                    (at + within as Millis).max(last + if self.is_in_rows() { SILENCE_OF_ROWS } else { SILENCE_MIN }),
-                );
+                return Some(at + within as Millis);
             }
             sum += rate * part;
             at = end;
@@ -338,6 +356,14 @@ impl Rates {
     pub fn is_back(&self, at: Millis) -> bool {
         let expected = self.expected_since(at, 10 * MINUTE) * self.level().min(1.0);
         0.5 * expected <= self.calls_since(at, 10 * MINUTE) as f64
+    }
+
+    /// Whether enough calls have come for long enough that nothing is too few any more: a few by chance are not.
+    pub fn is_back_to_stay(&self, at: Millis) -> bool {
+        let level = self.level().min(1.0);
+        let expected = |length: Millis| self.expected_since(at, length) * level;
+        let length = BACK_FOR.into_iter().find(|length| BACK_CALLS <= expected(*length)).unwrap_or(HOUR);
+        BACK * expected(length) <= self.calls_since(at, length) as f64
     }
 
     /// Calls expected between two times.

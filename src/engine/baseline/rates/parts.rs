@@ -1,6 +1,6 @@
-//! Counts as plain numbers, for the stored form.
+//! Counts as plain numbers, for the stored form. [`KeyClock`] has its own place there.
 
-use super::{HOURS, Known, RING, Rates};
+use super::{HOURS, KeyClock, Known, RING, Rates};
 use crate::engine::baseline::profile::{Profile, ProfileParts};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
@@ -69,6 +69,7 @@ impl Rates {
             newest: parts.newest,
             learned_to: parts.learned_to,
             offset: parts.offset,
+            clock: KeyClock::default(),
             profile: Profile::from_parts(&parts.profile),
             ten: of(0),
             hour: of(2),

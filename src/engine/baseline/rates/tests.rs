@@ -198,3 +198,69 @@ fn what_was_stored_says_the_same() {
         assert_eq!(rates.silence_due(at, &ask), stored.silence_due(at, &ask), "step {step}");
     }
 }
+
+/// Its zone's clocks go back by an hour in the fourth week. Whose calls follow which clock, and whether it is told too much.
+#[test]
+fn a_key_shows_which_clock_it_follows() {
+    const CHANGE: Millis = (20_000 + 24) * DAY;
+    let zone = |at: Millis| if at < CHANGE { 2 * HOUR } else { HOUR };
+    for follows in [true, false] {
+        let mut rates = Rates::default();
+        for minute in 0..31 * 24 * 60 {
+            let at = 20_000 * DAY + minute * MINUTE;
+            let on_its_clock = at + if follows { zone(at) } else { 2 * HOUR };
+            if !(8..18).contains(&on_its_clock.div_euclid(HOUR).rem_euclid(24)) {
+                continue;
+            }
+            (0..2).for_each(|n| rates.add(at + n * SECOND, 1, LATENESS, None, zone));
+            if CHANGE <= at {
+                let told = [rates.too_many(at, &ASK), rates.off_hours(at, &ASK), rates.too_few(at, &ASK)];
+                assert!(told.iter().all(Option::is_none), "follows {follows}: {told:?}");
+            }
+        }
+        let want = if follows { (0, 0, false) } else { (-60, 0, true) };
+        let clock = rates.clock();
+        assert_eq!((clock.lag, clock.other, clock.stays), want, "follows {follows}");
+        // The next change is no question any more.
+        rates.zone_tells(2 * HOUR);
+        assert_eq!(rates.clock().other, if follows { -60 } else { 0 });
+    }
+}
+
+#[test]
+fn another_zone_does_not_move_what_was_learned() {
+    let (mut rates, day) = shop();
+    let noon = day + 12 * HOUR;
+    let before = rates.expected_between(noon, noon + HOUR);
+    rates.zone_tells(9 * HOUR);
+    assert_eq!(rates.expected_between(noon, noon + HOUR), before);
+}
+
+#[test]
+fn the_silence_of_many_is_told_sooner_than_that_of_a_key_that_scatters() {
+    let mut rates = Rates::default();
+    // Every other hour is five times as busy.
+    for minute in 0..14 * 24 * 60 {
+        let a_minute = if minute / 60 % 7 < 2 { 10 } else { 2 };
+        add(&mut rates, 20_000 * DAY + minute * MINUTE, a_minute);
+    }
+    let last = (20_000 + 14) * DAY;
+    let ask = Ask::new(16.0, 100.0);
+    let of_many = rates.silence_of_many_due(last, &ask).unwrap();
+    assert!(of_many <= last + HOUR, "{}", of_many - last);
+    assert!(rates.silence_due(last, &ask).is_none_or(|due| last + 2 * HOUR < due));
+}
+
+#[test]
+fn a_few_calls_by_chance_are_not_the_usual_ones_again() {
+    let (mut rates, day) = shop();
+    let noon = day + 12 * HOUR;
+    // A fifth of the usual calls, and in the last ten minutes by chance more than half of them.
+    (0..50).for_each(|n| (n % 5 == 0).then(|| add(&mut rates, noon + n * MINUTE, 2)).unwrap_or(()));
+    (50..60).for_each(|n| add(&mut rates, noon + n * MINUTE, 1));
+    let at = noon + 59 * MINUTE;
+    add(&mut rates, at, 1);
+    assert!(rates.is_back(at) && !rates.is_back_to_stay(at));
+    (60..90).for_each(|n| add(&mut rates, noon + n * MINUTE, 2));
+    assert!(rates.is_back_to_stay(noon + 89 * MINUTE));
+}
