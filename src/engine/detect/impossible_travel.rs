@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::detect::new_ip::WEEK;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::Known;
 use crate::engine::params::{ParamSpec, ParamType};
@@ -42,7 +43,8 @@ impl Detector for ImpossibleTravel {
             return Verdict::Nothing;
         }
         let first_at = novelty.network.first_at(ts);
-        if NEW_FOR < ts - first_at {
+        let is_first_week = key.baseline_since().is_none_or(|since| first_at - since < WEEK);
+        if NEW_FOR < ts - first_at || (is_first_week && novelty.is_usual_program() && !novelty.has_other_signs()) {
             return Verdict::Nothing;
         }
         let home = key.networks.entries().iter().filter(|seen| {

@@ -11,12 +11,15 @@ use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::{Env, NetworkKind};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
+/// Within this time of a key's first call not every day of the week was seen.
+pub(super) const WEEK: Millis = 7 * DAY;
+
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
           used. Where the key's usual program calls, it may be a move: then it waits until the usual networks have gone \
-          on beside the new one for ten minutes, and another network of the usual provider is no news. A service that hides \
+          on beside the new one for ten minutes, and another network of the usual provider is no news, nor is any in the key's first week. A service that hides \
           who calls is no move (needs a GeoIP database that says so). Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
@@ -96,8 +99,10 @@ impl NewIp {
         if !novelty.is_usual_program() || novelty.has_other_signs() || hides(sight) {
             return matches!(novelty.network, Newness::New) || novelty.has_other_signs();
         }
-        // The usual program somewhere else: a move, unless the usual networks go on.
-        novelty.provider != Known::Yes
+        // The usual program somewhere else: a move, unless the usual networks go on. Before each day of the week was seen, what
+        // comes once a week, from an office say, looks like that.
+        WEEK <= first_at - since
+            && novelty.provider != Known::Yes
             && (key.networks.home_was_used_since(first_at + SIDE_BY_SIDE)
                 || is_beside(key, first_at, ts, novelty.network.calls(sight.event.count)))
     }
