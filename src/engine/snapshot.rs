@@ -262,7 +262,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredClocks::default()),
         _ => postcard::from_bytes(rest).map_err(damaged)?,
     };
-    let mut keys = stored.keys.into_iter().map(load_key).collect::<Result<Vec<Key>, _>>()?;
+    let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
     load_clocks(clocks, &mut keys)?;
     Ok(Subject {
         id: stored.id.into_owned().into(),
@@ -477,14 +477,14 @@ fn load_rates(stored: &StoredRates<'_>) -> Result<Rates, SnapshotError> {
     }))
 }
 
-fn load_refusals(stored: &StoredRefusals) -> Result<Refusals, SnapshotError> {
-    Ok(Refusals::from_parts(&RefusalsParts {
-        ring: stored.ring.as_slice().try_into().map_err(|_| damaged("refusals of another length"))?,
-        newest: stored.newest,
-        learned_to: stored.learned_to,
-        mean_hour: stored.mean_hour,
-        hours: stored.hours,
-    }))
+fn load_refusals(stored: StoredRefusals, version: u8) -> Refusals {
+    let StoredRefusals { mut ring, newest, learned_to, mean_hour, hours } = stored;
+    if version < 5 && !ring.is_empty() {
+        // By bucket number modulo their number, not by age.
+        let length = ring.len() as i64;
+        ring = (0..length).map(|age| ring[newest.wrapping_sub(age).rem_euclid(length) as usize]).collect();
+    }
+    Refusals::from_parts(&RefusalsParts { ring, newest, learned_to, mean_hour, hours })
 }
 
 fn store_key(key: &Key) -> StoredKey<'_> {
@@ -507,7 +507,7 @@ fn store_key(key: &Key) -> StoredKey<'_> {
         rates: (!f.rates.is_empty()).then(|| store_rates(&f.rates)),
         refusals: f.refusals.as_ref().map(|refusals| {
             let RefusalsParts { ring, newest, learned_to, mean_hour, hours } = refusals.to_parts();
-            StoredRefusals { ring: ring.to_vec(), newest, learned_to, mean_hour, hours }
+            StoredRefusals { ring, newest, learned_to, mean_hour, hours }
         }),
         days: f.days.iter().map(|d| (d.day, d.accepted, d.refused, d.first_at, d.last_at)).collect(),
         cases: key.cases.iter().map(store_case).collect(),
@@ -529,7 +529,7 @@ fn load_day((day, accepted, refused, first_at, last_at): (i32, u64, u64, i64, i6
     DayUse { day, accepted, refused, first_at, last_at, is_unsaved: false }
 }
 
-fn load_key(stored: StoredKey<'_>) -> Result<Key, SnapshotError> {
+fn load_key(stored: StoredKey<'_>, version: u8) -> Result<Key, SnapshotError> {
     let mut cases: Vec<OpenCase> = stored.cases.into_iter().map(load_case).collect::<Result<_, _>>()?;
     for (place, opens_at) in stored.waiting {
         let case = cases.get_mut(place as usize);
@@ -550,7 +550,7 @@ fn load_key(stored: StoredKey<'_>) -> Result<Key, SnapshotError> {
             endpoints: load_values(stored.endpoints),
             inherited: stored.inherited.map(|(since, calls)| Box::new(Inherited { since, calls })),
             rates: stored.rates.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
-            refusals: stored.refusals.as_ref().map(load_refusals).transpose()?.map(Box::new),
+            refusals: stored.refusals.map(|refusals| Box::new(load_refusals(refusals, version))),
             days: stored.days.into_iter().map(load_day).collect(),
         },
         cases,

@@ -6,7 +6,8 @@ use crate::time::{HOUR, MINUTE, Millis};
 
 /// Length of a bucket.
 pub const BUCKET: Millis = 5 * MINUTE;
-const RING: usize = 14;
+/// Three hours and their lateness: small keys take long to show that none of their calls is accepted any more.
+const RING: usize = 38;
 const PER_HOUR: i64 = HOUR / BUCKET;
 /// Refusals come in clumps: an integration that fails fails again.
 const ALPHA: f64 = 1.0;
@@ -18,7 +19,7 @@ const SLOWEST: f32 = 0.005;
 const PRIOR: (f64, f64) = (0.05, 48.0);
 
 /// What is remembered of a key's refusals. Only keys that had any have it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusals {
     ring: [u16; RING],
     newest: i64,
@@ -27,11 +28,17 @@ pub struct Refusals {
     hours: u16,
 }
 
+impl Default for Refusals {
+    fn default() -> Self {
+        Refusals { ring: [0; RING], newest: 0, learned_to: 0, mean_hour: 0.0, hours: 0 }
+    }
+}
+
 /// The plain numbers, for the stored form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusalsParts {
-    /// Five-minute counts.
-    pub ring: [u16; RING],
+    /// Five-minute counts, the newest first; those that are missing are 0.
+    pub ring: Vec<u16>,
     /// Newest bucket.
     pub newest: i64,
     /// First hour not yet learned.
@@ -50,13 +57,17 @@ impl Refusals {
 
     /// Takes the numbers apart.
     pub fn to_parts(&self) -> RefusalsParts {
-        let Refusals { ring, newest, learned_to, mean_hour, hours } = *self;
+        let Refusals { newest, learned_to, mean_hour, hours, .. } = *self;
+        let mut ring: Vec<u16> = (0..RING as i64).map(|age| self.count_of(newest - age)).collect();
+        ring.truncate(ring.iter().rposition(|calls| *calls > 0).map_or(0, |last| last + 1));
         RefusalsParts { ring, newest, learned_to, mean_hour, hours }
     }
 
     /// Puts them together again.
     pub fn from_parts(parts: &RefusalsParts) -> Self {
-        let RefusalsParts { ring, newest, learned_to, mean_hour, hours } = *parts;
+        let RefusalsParts { newest, learned_to, mean_hour, hours, .. } = *parts;
+        let mut ring = [0; RING];
+        (0..RING as i64).zip(&parts.ring).for_each(|(age, calls)| ring[slot(newest.wrapping_sub(age))] = *calls);
         Refusals { ring, newest, learned_to, mean_hour, hours }
     }
 
@@ -124,10 +135,37 @@ impl Refusals {
         (f64::from(self.mean_hour) * hours + prior * weight) / (hours + weight) * length as f64 / HOUR as f64
     }
 
+    /// Refusals after `last_accepted`, the last call that was accepted, where none has been since and they came in several
+    /// five-minute buckets.
+    pub fn only_refused(&self, last_accepted: Millis, at: Millis) -> OnlyRefused {
+        let (from, to) = (last_accepted.div_euclid(BUCKET) + 1, at.div_euclid(BUCKET));
+        let mut only = OnlyRefused { calls: 0, buckets: 0, since: at };
+        for bucket in (from.max(self.newest - RING as i64 + 1)..=to).rev() {
+            let calls = self.count_of(bucket);
+            if calls > 0 {
+                only.calls += u64::from(calls);
+                only.buckets += 1;
+                only.since = bucket * BUCKET;
+            }
+        }
+        only
+    }
+
     /// How surprising so many are: -ln of the odds.
     pub fn surprise(&self, at: Millis, length: Millis) -> f64 {
         surprise_high(self.since(at, length), self.expected(length), ALPHA)
     }
+}
+
+/// A time in which every call was refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OnlyRefused {
+    /// Refused calls.
+    pub calls: u64,
+    /// Five-minute buckets that they came in: what is tried again at once is one try.
+    pub buckets: u32,
+    /// When the first of these began.
+    pub since: Millis,
 }
 
 fn slot(bucket: i64) -> usize {
@@ -138,6 +176,22 @@ fn slot(bucket: i64) -> usize {
 mod tests {
     use super::*;
     use crate::time::DAY;
+
+    #[test]
+    fn tries_after_the_last_accepted_call_are_counted_apart_in_time() {
+        let start = 20_000 * DAY;
+        let mut refusals = Refusals::new(start);
+        for minute in [1, 20, 21, 22, 50, 110, 150] {
+            refusals.add(start + minute * MINUTE, 1, 5 * MINUTE);
+        }
+        let at = start + 150 * MINUTE;
+        for (last_accepted, want) in [(10, (6, 4, 20)), (22, (3, 3, 50)), (151, (0, 0, 150))] {
+            let only = refusals.only_refused(start + last_accepted * MINUTE, at);
+            let since = (only.since - start) / MINUTE;
+            assert_eq!((only.calls, only.buckets, since), want, "accepted after {last_accepted} minutes");
+        }
+        assert_eq!(Refusals::from_parts(&refusals.to_parts()), refusals);
+    }
 
     #[test]
     fn a_key_that_is_often_refused_surprises_less() {

@@ -3,15 +3,20 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::refusals::Refusals;
 use crate::engine::detect::volume::{odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::engine::subject::KeyFeatures;
 use crate::event::{Outcome, Refusal};
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
 
 /// Half hours and hours of a day in which a key has refusals at all: most have none in nearly all of them.
 const TESTS_A_DAY: f64 = 8.0;
 const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
+/// How often a key must have been tried where no call is accepted any more, and for how long.
+const TRIES: u32 = 4;
+const TRIES_FOR: Millis = 30 * MINUTE;
 
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
@@ -83,6 +88,21 @@ fn meaning(reason: Option<Refusal>) -> &'static str {
     }
 }
 
+impl ErrorBurst {
+    /// A key of few calls, of which for a while each was refused. Where one try in so many is refused, several tries one after the
+    /// other, apart in time, are that many times as rare; the first may have any cause.
+    fn only_refused(&self, key: &KeyFeatures, refusals: &Refusals, at: Millis) -> Option<(Millis, u64, u64, f64)> {
+        let only = refusals.only_refused(key.last_accepted?, at);
+        if only.calls < self.min_calls || only.buckets < TRIES || at - only.since < TRIES_FOR {
+            return None;
+        }
+        let usual = refusals.expected(HOUR);
+        let share = usual / (usual + key.rates.usual_day() / 24.0);
+        let surprise = -f64::from(only.buckets - 1) * share.ln();
+        (self.surprise <= surprise).then_some(((at - only.since) / MINUTE * MINUTE, only.calls, only.calls, surprise))
+    }
+}
+
 impl Detector for ErrorBurst {
     fn needs_window(&self) -> bool {
         true
@@ -107,6 +127,7 @@ impl Detector for ErrorBurst {
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
+        let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
         let is_from_home = sight.network.is_none_or(|network| key.networks.trusts(network));
