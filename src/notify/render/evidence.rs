@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::clean::foreign;
 use super::when::{Zone, duration, number};
-use crate::alert::Alert;
-use crate::time::{Millis, parse_duration, parse_rfc3339};
+use crate::alert::{Alert, State};
+use crate::time::{MINUTE, Millis, parse_duration, parse_rfc3339};
 
 /// Longest shown text of a stranger.
 pub const FOREIGN_MAX: usize = 120;
@@ -37,6 +37,21 @@ impl<'a> Evidence<'a> {
             Value::String(text) => parse_rfc3339(text),
             other => whole(other).filter(|at| crate::time::RANGE.contains(at)),
         }
+    }
+
+    /// The first call of the episode: an alert often opens after it began. What a window's beginning is, is no call.
+    pub fn first_call(self) -> Option<Millis> {
+        use crate::alert::Kind::{Drop, OffHours, PlatformIncident, Spike};
+        match (self.time("first_at"), self.0.kind) {
+            (None, _) => None,
+            (at, Drop | OffHours | PlatformIncident | Spike) => at,
+            (Some(at), _) => Some(at.min(self.0.starts_at)),
+        }
+    }
+
+    /// When the alert opened, where its calls had begun before: what was counted since is not all of them.
+    pub fn counted_since(self) -> Option<Millis> {
+        self.time("first_at").filter(|at| self.first_call().is_some_and(|first| first / MINUTE < at / MINUTE))
     }
 
     /// A text of a stranger, made harmless.
@@ -137,6 +152,18 @@ impl<'a> Evidence<'a> {
         (lines, entries.len().saturating_sub(SOURCES_MAX))
     }
 
+    /// Whether a service that hides who calls is among the sources.
+    pub fn is_hidden(self) -> bool {
+        let sources = self.field("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        self.field("network_kind").and_then(Value::as_str) == Some("anonymiser")
+            || sources.iter().any(|source| part(source, "hides", 40).is_some())
+    }
+
+    /// Ended because another alert has taken it over: what it is about goes on.
+    pub fn is_taken_over(self) -> bool {
+        self.0.state == State::Resolved && self.field("ended").and_then(Value::as_str) == Some("platform_incident")
+    }
+
     /// The direction of an `env_mismatch`: true where a test key came to the live system.
     pub fn test_key_at_live(self) -> bool {
         let named = |word: &str| {
@@ -159,10 +186,17 @@ impl<'a> Evidence<'a> {
             map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
         fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
         let mut rows: Vec<(String, String)> =
-            fields.into_iter().map(|(name, value)| (label(name), self.shown(name, value, zone))).collect();
+            fields.into_iter().map(|(name, value)| (self.label(name), self.shown(name, value, zone))).collect();
         let hidden = rows.len().saturating_sub(max);
         rows.truncate(max);
         (rows, hidden)
+    }
+
+    fn label(self, name: &str) -> String {
+        match (name, self.counted_since()) {
+            ("accepted" | "refused", Some(_)) => format!("{} since it was found", label(name)),
+            _ => label(name),
+        }
     }
 
     fn shown(self, name: &str, value: &Value, zone: Zone) -> String {
@@ -170,6 +204,7 @@ impl<'a> Evidence<'a> {
             "expected" => self.expected(),
             "window" => self.window(),
             "odds" => self.odds(),
+            "first_at" => self.first_call().map(|at| zone.at(at)),
             _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => {
                 self.time(name).map(|at| zone.at(at))
             }

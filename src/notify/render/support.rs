@@ -79,11 +79,15 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
     if let ([one], 0) = (shown, hidden) {
         let (fact, severity) = (lower_first(&subject(one.alert)), one.alert.severity.as_str());
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
+            (State::Resolved, Some(end)) if Evidence(one.alert).is_taken_over() => format!(
+                "Ended by itself after {}{whose}, and goes on at many merchants: {fact}. A platform incident has taken it over.",
+                duration(end - one.alert.starts_at)
+            ),
             (State::Resolved, Some(end)) => {
                 format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at))
             }
             (State::Resolved, None) => format!("Ended{whose}: {fact}."),
-            (State::Firing, _) if one.worse => format!("Worse, now {severity}{whose}: {fact}. {}", to_do(one.alert)),
+            (State::Firing, _) if one.worse => format!("{}{whose}: {fact}. {}", how_worse(one), to_do(one.alert)),
             (State::Firing, _) => format!("{}{whose}: {fact}. {}", capital(severity), to_do(one.alert)),
         })];
     }
@@ -122,6 +126,16 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
         out.push(Block::Commands(vec!["keywatch alerts list".to_owned()]));
     }
     out
+}
+
+/// `Worse, now high` only where the severity rose.
+fn how_worse(item: &Item<'_>) -> String {
+    let severity = item.alert.severity.as_str();
+    match item.told_as {
+        Some((before, _)) if before < item.alert.severity => format!("Worse, now {severity}"),
+        Some((_, kind)) if kind != item.alert.kind => format!("Another sign, still {severity}"),
+        _ => format!("Worse, {severity}"),
+    }
 }
 
 fn to_do(alert: &Alert) -> &'static str {
