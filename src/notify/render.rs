@@ -15,9 +15,11 @@ use when::{Zone, count};
 
 pub mod chart;
 pub mod clean;
+pub mod country;
 pub mod doc;
 pub mod evidence;
 pub mod merchant;
+pub mod steps;
 pub mod story;
 pub mod support;
 pub mod when;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::values::Newness;
+use crate::engine::detect::volume::calls;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::siblings;
 use crate::engine::params::{ParamSpec, ParamType, Params};
@@ -103,9 +104,9 @@ impl Detector for NewEndpoint {
             score: 0.6,
             summary: format!("The key was used for something new: {}.", endpoints.join(", ")),
             reason: format!(
-                "First calls to {}; until now the key made {} calls to other endpoints.",
+                "First calls to {}; until now the key made {} to other endpoints.",
                 endpoints.join(" and "),
-                key.baseline_calls()
+                calls(key.baseline_calls())
             ),
             source: sight.source(),
             evidence,

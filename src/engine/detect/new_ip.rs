@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::alert::{Kind, Severity};
 use crate::engine::baseline::networks::{Network, Whereabouts};
 use crate::engine::baseline::values::Newness;
+use crate::engine::detect::volume::number;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::{Known, Novelty, SIDE_BY_SIDE, family, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
@@ -185,7 +186,7 @@ fn hides(sight: &Sight<'_>) -> bool {
 }
 
 fn count(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+    format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
 /// The part of the key that a network's case is about.

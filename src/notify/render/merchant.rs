@@ -2,6 +2,7 @@
 
 use super::doc::Block;
 use super::evidence::Evidence;
+use super::steps::fitting;
 use super::story::{Story, grown, lower_first, story, subject};
 use super::{Item, Letter};
 use crate::alert::State;
@@ -89,10 +90,10 @@ fn push_one(letter: &Letter<'_>, item: &Item<'_>, story: &Story, out: &mut Vec<B
     out.push(Block::Heading("Otherwise, do this".to_owned()));
     let steps: Vec<String> = match item.alert.runbook.as_slice() {
         [] => story.steps.iter().map(|step| (*step).to_owned()).collect(),
-        runbook => runbook.iter().take(STEPS_MAX).map(|step| clean(step, 240)).collect(),
+        _ => fitting(item.alert).take(STEPS_MAX).map(|step| clean(step, 240)).collect(),
     };
     out.push(Block::Steps(steps));
-    if item.alert.runbook.len() > STEPS_MAX {
+    if fitting(item.alert).nth(STEPS_MAX).is_some() {
         out.push(Block::Para("There are more steps than fit here. Ask support for the rest.".to_owned()));
     }
     if !story.trade.is_empty() {

@@ -213,6 +213,8 @@ pub fn subject(alert: &Alert) -> String {
     cut(&capital(&fact).replace(['[', ']', '(', ')', '<', '>', '{', '}'], ""), 60)
 }
 
+pub use platform::incident;
+
 /// What has grown since an alert was told last.
 pub fn grown(letter: &Letter<'_>, item: &Item<'_>, story: &Story) -> String {
     also::grown(&telling(letter, item.alert), item.told_as.map(|(_, kind)| kind), &story.also)

@@ -46,12 +46,12 @@ pub(super) const IP_FANOUT: Words = Words {
 pub(super) const IMPOSSIBLE_TRAVEL: Words = Words {
     subject: |_, key| format!("{key} used in two countries at once"),
     tell: |t, story| {
-        let (new, usual) = (t.evidence.text("country"), t.evidence.text("usual_country"));
+        let (new, usual) = (t.evidence.country("country"), t.evidence.country("usual_country"));
         story.row("New country", new.clone());
         story.row("Usual country", usual.clone());
         story.lead = match (new, usual) {
             (Some(new), Some(usual)) => {
-                format!("Your {} was used in {new} and in {usual} at the same time. Check that both are yours.", t.key)
+                format!("Your {} was used in {new} and {usual} at once. Check that both are yours.", t.key)
             }
             _ => format!("Your {} was used in two countries at the same time. Check that both are yours.", t.key),
         };
