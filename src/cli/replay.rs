@@ -187,12 +187,9 @@ fn nothing_judged(args: &Args, replayed: &Replayed) -> Option<String> {
         let asks_facts = args.key_events.is_some() && args.until.is_some();
         return (!asks_facts).then(|| format!("`{file}` is empty: there was nothing to judge"));
     }
-    if replayed.shards.judged > 0 {
-        return None;
-    }
-    let Some((line, what, looks)) = &replayed.first_bad else {
-        return Some(format!("nothing in `{file}` could be judged: its events were held back, late, or of no key"));
-    };
+    // What was read and is of no known key was judged by its source all the same.
+    let rejected: u64 = replayed.rejected.iter().map(|(_, n)| n).sum();
+    let (line, what, looks) = replayed.first_bad.as_ref().filter(|_| rejected >= replayed.messages)?;
     let hint = match looks {
         Looks::Gzip => format!("it is compressed: `gunzip -c {file} | keywatch replay --events -`"),
         Looks::Document => format!("one JSON object a line is expected: `jq -c '.[]' {file}` makes that of a list"),
@@ -225,8 +222,9 @@ fn warnings(args: &Args, replayed: &Replayed) {
     }
 }
 
+/// Whether the file is not in the order of time. A few lines say nothing about that.
 fn is_mostly_late(replayed: &Replayed) -> bool {
-    replayed.shards.judged < 2 * replayed.intake.late
+    10 <= replayed.intake.late && replayed.shards.judged < 2 * replayed.intake.late
 }
 
 /// What was read and found, on standard error; the most important line last.
