@@ -67,6 +67,10 @@ pub struct Replayed {
     pub messages: u64,
     /// Messages that were no event, by reason.
     pub rejected: Vec<(RejectReason, u64)>,
+    /// The first message that was no event: line, what was wrong, and what it looks like.
+    pub first_bad: Option<(i64, String, Looks)>,
+    /// Facts that could be read.
+    pub facts: u64,
     /// Facts that could not be read: line, what was wrong.
     pub bad_facts: Vec<(i64, String)>,
     /// What the intake counted.
@@ -75,6 +79,34 @@ pub struct Replayed {
     pub shards: ShardCounts,
     /// Mails written.
     pub mails: u64,
+}
+
+/// What a message that is no event looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Compressed.
+    Gzip,
+    /// A list of events, or a document over several lines.
+    Document,
+    /// A fact about a key or merchant.
+    Fact,
+    /// None of these.
+    Unknown,
+}
+
+impl Looks {
+    fn of(payload: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(&payload[..payload.len().min(512)]);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        match text {
+            _ if payload.starts_with(&[0x1f, 0x8b]) => Looks::Gzip,
+            text if text.starts_with('[') || text == "{" => Looks::Document,
+            text if text.contains("\"type\"") && (text.contains("\"key_") || text.contains("\"merchant_")) => {
+                Looks::Fact
+            }
+            _ => Looks::Unknown,
+        }
+    }
 }
 
 struct Run {
@@ -100,10 +132,11 @@ struct Run {
 /// Replays a file.
 pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> anyhow::Result<Replayed> {
     let mut facts = FactBook::new(plan.limits.fact_keys);
-    let bad_facts = match &plan.key_events {
+    let (n_facts, bad_facts) = match &plan.key_events {
         Some(path) => load_facts(path, decoder, &plan.geoip, &mut facts)?,
-        None => Vec::new(),
+        None => (0, Vec::new()),
     };
+    let mut first_bad = None;
     let mut run = Run::start(plan, rules, facts).await?;
     let mut source = FileSource::open(&run.plan.events, HISTORY_TOPIC, 0).map_err(anyhow::Error::msg)?;
     if decoder.holds_several() {
@@ -113,7 +146,7 @@ pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> any
     let mut messages = 0;
     while let Some(batch) = source.next_batch().with_context(|| format!("read `{}`", run.plan.events.display()))? {
         messages += batch.messages.len() as u64;
-        run.batch(&batch, decoder, &mut rejected).await?;
+        run.batch(&batch, decoder, &mut rejected, &mut first_bad).await?;
     }
     let end = source.next_offset();
     let mut admitted = Vec::new();
@@ -130,6 +163,8 @@ pub async fn replay(plan: Replay, rules: Arc<RuleSet>, decoder: &Decoder) -> any
         alerts,
         messages,
         rejected: RejectReason::ALL.into_iter().zip(rejected).filter(|(_, n)| *n > 0).collect(),
+        first_bad,
+        facts: n_facts,
         bad_facts,
         intake: run.intake.counts(),
         shards,
@@ -204,7 +239,13 @@ impl Run {
         Ok(run)
     }
 
-    async fn batch(&mut self, batch: &Batch, decoder: &Decoder, rejected: &mut [u64]) -> anyhow::Result<()> {
+    async fn batch(
+        &mut self,
+        batch: &Batch,
+        decoder: &Decoder,
+        rejected: &mut [u64],
+        first_bad: &mut Option<(i64, String, Looks)>,
+    ) -> anyhow::Result<()> {
         let mut admitted = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
             decoder.decode_each(batch.payload(message), |decoded| match decoded {
@@ -213,6 +254,10 @@ impl Run {
                     self.intake.admit(message.offset, event, &mut admitted);
                 }
                 Err(problem) => {
+                    first_bad.get_or_insert_with(|| {
+                        let what = format!("{}: {}", problem.reason.as_str(), problem.detail);
+                        (message.offset + 1, what, Looks::of(batch.payload(message)))
+                    });
                     if let Some(at) = RejectReason::ALL.iter().position(|reason| *reason == problem.reason) {
                         rejected[at] += 1;
                     }
@@ -458,13 +503,14 @@ fn load_facts(
     decoder: &Decoder,
     geoip: &GeoIp,
     book: &mut FactBook,
-) -> anyhow::Result<Vec<(i64, String)>> {
+) -> anyhow::Result<(u64, Vec<(i64, String)>)> {
     let mut source = FileSource::open(path, "facts", 0).map_err(anyhow::Error::msg)?;
-    let mut bad = Vec::new();
+    let (mut good, mut bad) = (0, Vec::new());
     while let Some(batch) = source.next_batch().with_context(|| format!("read `{}`", path.display()))? {
         for message in &batch.messages {
             match decoder.decode_fact(batch.payload(message), None) {
                 Ok(Some(mut fact)) => {
+                    good += 1;
                     geoip.fill_in(&mut fact);
                     book.learn(&fact);
                 }
@@ -475,5 +521,5 @@ fn load_facts(
             }
         }
     }
-    Ok(bad)
+    Ok((good, bad))
 }

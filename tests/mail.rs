@@ -13,6 +13,8 @@ use keywatch::time::{DAY, HOUR, MINUTE, Millis};
 use laws::{lawful, plain_words};
 use serde_json::{Value, json};
 
+#[path = "data/mail/advice.rs"]
+mod advice;
 #[path = "data/mail/delivery.rs"]
 mod delivery;
 #[path = "data/mail/laws.rs"]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Alert, Receiver, Severity, State, hex};
+use crate::alert::{Alert, Kind, Receiver, Severity, State, hex};
 use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::notify::Mail;
 use crate::notify::render::{Content, Item, Letter, OldNews, order, render, render_operations_summary};
@@ -111,8 +111,11 @@ pub fn plan(group: &Group, cases: &[GroupCase], ctx: &NoticeContext<'_>, now: Mi
         merchant_id: &group.merchant_id,
         merchant: ctx.merchant,
         keys: ctx.keys,
-        items: due.iter().map(|(case, what)| Item { alert: &case.alert, worse: matches!(what, Tell::Worse) }).collect(),
-        subject_of,
+        items: due
+            .iter()
+            .map(|(case, what)| Item { alert: &case.alert, worse: matches!(what, Tell::Worse), told_as: case.told_as })
+            .collect(),
+        subject_of: &subject_of,
         subject_more,
         still_firing,
         max_alerts: ctx.max_alerts,
@@ -199,7 +202,7 @@ fn reason(group: &Group, cases: &[GroupCase], due: &[(&GroupCase, Tell)], still_
 /// The alert that names the mail, and how many more its subject counts. A mail about a case that was told before
 /// keeps the subject of its first mail (mail programs split a conversation where the subject changes): of all cases
 /// that began in that mail, the one that named it. Ends and rises don't count here, as they change.
-fn subject_of<'a>(lead: &'a GroupCase, cases: &'a [GroupCase], due: &[(&'a GroupCase, Tell)]) -> (&'a Alert, usize) {
+fn subject_of(lead: &GroupCase, cases: &[GroupCase], due: &[(&GroupCase, Tell)]) -> (Alert, usize) {
     let together: Vec<&GroupCase> = match &lead.first_notice {
         Some(first) => cases.iter().filter(|case| case.first_notice.as_ref() == Some(first)).collect(),
         None => due.iter().map(|(case, _)| *case).filter(|case| case.first_notice.is_none()).collect(),
@@ -209,5 +212,17 @@ fn subject_of<'a>(lead: &'a GroupCase, cases: &'a [GroupCase], due: &[(&'a Group
         (severity, rank, starts_at, id.to_owned())
     };
     let named = together.iter().copied().min_by_key(steady).unwrap_or(lead);
-    (&named.alert, together.len().saturating_sub(1))
+    (Alert { kind: first_kind(named), ..named.alert.clone() }, together.len().saturating_sub(1))
+}
+
+/// The kind that a case was first told as. What was told last is known; before that it may have been the kind that it
+/// opened with, where such a kind is told at once.
+fn first_kind(case: &GroupCase) -> Kind {
+    use Kind::{ClientSideUse, DormantAwake, ImpossibleTravel, IpFanout, NewIp};
+    let (alert, Some(_)) = (&case.alert, &case.first_notice) else { return case.alert.kind };
+    let opened = Kind::from_word(&alert.rule.replace('-', "_")).filter(|kind| {
+        matches!(kind, ClientSideUse | DormantAwake | ImpossibleTravel | IpFanout | NewIp)
+            && alert.reasons.iter().any(|reason| reason.kind == *kind)
+    });
+    opened.or(case.told_as.map(|(_, kind)| kind)).unwrap_or(alert.kind)
 }

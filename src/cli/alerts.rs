@@ -67,14 +67,20 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
                 state: firing.then_some(State::Firing),
                 merchant_id: merchant.clone(),
                 key_id: key.clone(),
-                limit: (*limit > 0).then_some(i64::from(*limit)),
+                // One more than is shown tells that there are more.
+                limit: (*limit > 0).then_some(i64::from(*limit) + 1),
                 with_shadow: *all,
             };
-            let alerts = ask(config, async |store| Ok(store.alerts(&filter).await?))?;
+            let mut alerts = ask(config, async |store| Ok(store.alerts(&filter).await?))?;
+            let hidden = alerts.len().saturating_sub(if *limit == 0 { usize::MAX } else { *limit as usize });
+            alerts.drain(..hidden);
             match output {
                 Output::Json => alerts.iter().for_each(|alert| say(&json(alert))),
                 Output::Text if alerts.is_empty() => say("no alerts"),
-                Output::Text => alerts.iter().for_each(|alert| say(&text::alert(alert, text::width()))),
+                Output::Text => text::in_order(&alerts).for_each(|alert| say(&text::alert(alert, text::width()))),
+            }
+            if *output == Output::Text && hidden > 0 {
+                say(&format!("the newest {limit} shown, and there are more: `--limit N` shows N, `--limit 0` all"));
             }
             Ok(())
         }
@@ -97,7 +103,7 @@ pub fn alerts(command: &AlertsCommand) -> Result<(), Failure> {
                 }
                 ([alert], Output::Text) => {
                     say(&text::alert_whole(alert, text::width()));
-                    say(&text::told(&told, text::width()));
+                    say(&text::told(alert, &told, text::width()));
                     Ok(())
                 }
                 (several, _) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use crate::app::rulebook::read_rules;
+use crate::cli::rules::count_of;
 use crate::cli::{ConfigArg, Failure, complain, say};
 use crate::config::load::load;
 use crate::config::{Config, schema};
@@ -52,9 +53,9 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
         }
     }
     say(&format!(
-        "{}: fine, with {} rules from {}",
+        "{}: fine, with {} from {}",
         arg.config.display(),
-        rules.rules.len(),
+        count_of(rules.rules.len()),
         config.rules.directory.display()
     ));
     Ok(())

@@ -186,6 +186,13 @@ fn promises_kept(args: &BudgetArgs) -> Result<(), Failure> {
 
 /// Scores rules on public series.
 fn benchmark(args: &NabArgs) -> Result<(), Failure> {
+    if !["data", "labels"].iter().all(|folder| args.data.join(folder).is_dir()) {
+        let here = args.data.display();
+        return Err(Failure::Unanswered(anyhow::anyhow!(
+            "`{here}` is no checkout of NAB: it has no folders `data` and `labels`\n\n\
+             hint: `git clone https://github.com/numenta/NAB`, and name that folder"
+        )));
+    }
     let rules = read_rules(&args.rules, None, &args.set)?;
     let lives = std::io::stderr().is_terminal() && !term::is_dumb();
     let report = runtime()?.block_on(nab::run(&args.data, &rules, |series| live_line(lives, series)));

@@ -16,7 +16,7 @@ use crate::config::{Limits, MailConfig, MailTransport};
 use crate::engine::detect::SPECS;
 use crate::event::mapping::{Format, PRESETS, preset};
 use crate::geoip::GeoIp;
-use crate::replay::{Replay, Replayed, replay as run};
+use crate::replay::{Looks, Replay, Replayed, replay as run};
 use crate::rules::compile::load;
 use crate::rules::set::Override;
 use crate::time::{DAY, SECOND, parse_rfc3339};
@@ -69,6 +69,7 @@ pub struct Args {
 
 /// Replays a file and prints what was found.
 pub fn replay(args: &Args) -> Result<(), Failure> {
+    must_be_there(args)?;
     let config = args.config.as_deref().map(load_config).transpose()?;
     let until = match &args.until {
         None => None,
@@ -106,16 +107,20 @@ pub fn replay(args: &Args) -> Result<(), Failure> {
         mail: config.as_ref().map_or_else(|| sample_addresses(&brand), |c| c.mail.clone()),
         limits: config.as_ref().map_or_else(Limits::default, |c| c.limits.clone()),
         group_wait: config.as_ref().map_or(30 * SECOND, |c| c.alerts.group_wait),
-        geoip: Arc::new(GeoIp::open(databases).map_err(|what| Failure::No(format!("error: {what}")))?),
+        geoip: Arc::new(GeoIp::open(databases).map_err(|what| Failure::Unanswered(anyhow::anyhow!("{what}")))?),
     };
     let started = wall::instant();
     let replayed = runtime()?.block_on(run(plan, Arc::new(rules.in_words_of(&brand)), &decoder))?;
     let seconds = started.elapsed().as_secs_f64();
 
+    if let Some(why) = nothing_judged(args, &replayed) {
+        return Err(Failure::Unanswered(anyhow::anyhow!("{why}")));
+    }
     match &args.alerts_out {
         Some(path) => write_alerts(path, &replayed)?,
-        None => replayed.alerts.iter().for_each(|alert| say(&text::alert(alert, text::width()))),
+        None => text::in_order(&replayed.alerts).for_each(|alert| say(&text::alert(alert, text::width()))),
     }
+    warnings(args, &replayed);
     if std::io::stderr().is_terminal() || args.alerts_out.is_none() {
         summary(args, &replayed, seconds);
     }
@@ -152,8 +157,53 @@ fn write_alerts(path: &Path, replayed: &Replayed) -> Result<(), Failure> {
     std::fs::write(path, lines).with_context(|| format!("write alerts to `{}`", path.display())).map_err(Failure::from)
 }
 
-/// What was read and found, on standard error; the most important line last.
-fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
+/// What the arguments name is looked for before an hour is spent on reading.
+fn must_be_there(args: &Args) -> Result<(), Failure> {
+    let missing = |what: String| Err(Failure::Unanswered(anyhow::anyhow!("{what}")));
+    if let Some(config) = args.config.as_deref().filter(|path| !path.exists()) {
+        return missing(format!("cannot open `{}`: there is no such file", config.display()));
+    }
+    if !args.rules.is_dir() {
+        let hint = "hint: `--rules` names the folder of rules";
+        return missing(format!("there is no folder of rules `{}`\n\n{hint}", args.rules.display()));
+    }
+    let folder = args.alerts_out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => missing(format!("there is no folder `{}` to write alerts into", folder.display())),
+        None => Ok(()),
+    }
+}
+
+/// Why a replay says nothing: to find no alert in what was not read is no answer.
+fn nothing_judged(args: &Args, replayed: &Replayed) -> Option<String> {
+    let file = args.events.display();
+    if let (Some((line, what)), 0) = (replayed.bad_facts.first(), replayed.facts) {
+        let facts = args.key_events.as_deref().unwrap_or(Path::new("-")).display();
+        let hint = "hint: one JSON object a line; are `--events` and `--key-events` the right way round?";
+        return Some(format!("no line of `{facts}` is a fact\n\n{facts}:{line}: {what}\n\n{hint}"));
+    }
+    if replayed.messages == 0 {
+        // Facts alone can be asked what is due by then.
+        let asks_facts = args.key_events.is_some() && args.until.is_some();
+        return (!asks_facts).then(|| format!("`{file}` is empty: there was nothing to judge"));
+    }
+    // What was read and is of no known key was judged by its source all the same.
+    let rejected: u64 = replayed.rejected.iter().map(|(_, n)| n).sum();
+    let (line, what, looks) = replayed.first_bad.as_ref().filter(|_| rejected >= replayed.messages)?;
+    let hint = match looks {
+        Looks::Gzip => format!("it is compressed: `gunzip -c {file} | keywatch replay --events -`"),
+        Looks::Document => format!("one JSON object a line is expected: `jq -c '.[]' {file}` makes that of a list"),
+        Looks::Fact => "these are facts: are `--events` and `--key-events` the right way round?".to_owned(),
+        Looks::Unknown => "one JSON object a line is expected; `--format` says what gateway wrote it".to_owned(),
+    };
+    Some(format!("nothing in `{file}` could be judged\n\n{file}:{line}: {what}\n\nhint: {hint}"))
+}
+
+/// What was not read or not seen, on standard error, wherever the alerts go.
+fn warnings(args: &Args, replayed: &Replayed) {
+    if replayed.bad_facts.is_empty() && replayed.rejected.is_empty() && !is_mostly_late(replayed) {
+        return;
+    }
     complain("");
     for (line, what) in replayed.bad_facts.iter().take(10) {
         let file = args.key_events.as_deref().unwrap_or(Path::new("-"));
@@ -162,6 +212,25 @@ fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
     for (reason, count) in &replayed.rejected {
         let were = if *count == 1 { "line was" } else { "lines were" };
         complain(&format!("warning: {count} {were} no event: {}", reason.as_str()));
+    }
+    if is_mostly_late(replayed) {
+        let late = text::thousands(replayed.intake.late);
+        complain(&format!(
+            "warning: {late} events are late, most of them: kinds that count calls saw nothing of those\n\n\
+             hint: sort the file by time, the oldest first"
+        ));
+    }
+}
+
+/// Whether the file is not in the order of time. A few lines say nothing about that.
+fn is_mostly_late(replayed: &Replayed) -> bool {
+    10 <= replayed.intake.late && replayed.shards.judged < 2 * replayed.intake.late
+}
+
+/// What was read and found, on standard error; the most important line last.
+fn summary(args: &Args, replayed: &Replayed, seconds: f64) {
+    if replayed.bad_facts.is_empty() && replayed.rejected.is_empty() && !is_mostly_late(replayed) {
+        complain("");
     }
     let (i, width) = (&replayed.intake, text::width());
     let counts = [

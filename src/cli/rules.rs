@@ -94,6 +94,7 @@ pub fn rules(command: &RulesCommand) -> Result<(), Failure> {
         return Err(Failure::Usage("`--running` has no form `github`: `--output text` or `json`".into()));
     }
     let loaded = load(directory, SPECS, &[]);
+    let loaded = loaded.map(|set| with_expired(set, directory));
     let (set, problems) = match &loaded {
         Ok(set) => (Some(set), &set.warnings),
         Err(problems) => (None, problems),
@@ -121,6 +122,29 @@ fn tell_schema(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// With a warning for each exception whose last day is over: files say the same at any time, and time goes on.
+fn with_expired(mut set: RuleSet, directory: &Path) -> RuleSet {
+    let now = wall::now();
+    let entries = set.rules.iter().flat_map(|rule| {
+        rule.exceptions.iter().flat_map(|exception| &exception.entries).map(move |entry| (rule, entry))
+    });
+    let over = entries.filter(|(_, entry)| entry.ends_at.is_some_and(|end| end <= now)).map(|(rule, entry)| {
+        let message = format!("rule `{}`: an exception of {} is over: {}", rule.name, entry.owner, entry.reason);
+        let mut problem = Problem::whole(directory.display().to_string(), message)
+            .with_hint("take it out, or give it a later `expires`");
+        problem.is_warning = true;
+        problem
+    });
+    let over: Vec<Problem> = over.collect();
+    set.warnings.extend(over);
+    set
+}
+
+/// `1 rule`, `24 rules`.
+pub(super) fn count_of(rules: usize) -> String {
+    format!("{rules} rule{}", if rules == 1 { "" } else { "s" })
+}
+
 fn tell(directory: &Path, set: &RuleSet) {
     if !set.warnings.is_empty() {
         complain(&render(&set.warnings));
@@ -138,7 +162,8 @@ fn tell(directory: &Path, set: &RuleSet) {
         1 => ", 1 warning".to_owned(),
         n => format!(", {n} warnings"),
     };
-    say(&format!("{}: fine, {} rules, version {}{warnings}", directory.display(), set.rules.len(), set.version));
+    let rules = count_of(set.rules.len());
+    say(&format!("{}: fine, {rules}, version {}{warnings}", directory.display(), set.version));
 }
 
 pub(super) fn as_json(set: Option<&RuleSet>, problems: &[Problem]) -> String {

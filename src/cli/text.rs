@@ -30,6 +30,13 @@ pub fn alert(alert: &Alert, width: usize) -> String {
     format!("{facts}\n{}", wrap(&format!("{whom}  {}", alert.summary), width, "  "))
 }
 
+/// Alerts in the order of the time that is shown of them.
+pub fn in_order(alerts: &[Alert]) -> impl Iterator<Item = &Alert> {
+    let mut ordered: Vec<&Alert> = alerts.iter().collect();
+    ordered.sort_by(|a, b| (a.starts_at, &a.alert_id).cmp(&(b.starts_at, &b.alert_id)));
+    ordered.into_iter()
+}
+
 /// One alert with all that is known of it.
 pub fn alert_whole(alert: &Alert, width: usize) -> String {
     let mut text = self::alert(alert, width);
@@ -79,9 +86,14 @@ fn chart(alert: &Alert) -> String {
 }
 
 /// Who was told of an alert first, and by which mail.
-pub fn told(told: &[Told], width: usize) -> String {
+pub fn told(alert: &Alert, told: &[Told], width: usize) -> String {
     let mut text = String::from("\nwho was told\n");
-    if told.is_empty() {
+    let field = |name: &str| alert.evidence.get(name).and_then(Value::as_str);
+    if field("ended") == Some("platform_incident") {
+        let by = field("taken_by").unwrap_or("a platform incident");
+        let line = format!("{by} has taken it over, as many merchants have it, and tells operations");
+        text.push_str(&format!("{}\n", wrap(&line, width, "  ")));
+    } else if told.is_empty() {
         text.push_str("  nobody yet\n");
     }
     for one in told {
@@ -154,6 +166,20 @@ mod tests {
         check("one two three", "  one two\n  three");
         check("m_1  kw-0123456789abcdef x", "  m_1\n  kw-0123456789abcdef\n  x");
         check("m_1  k", "  m_1  k");
+    }
+
+    #[test]
+    fn an_alert_that_was_taken_over_says_by_what() {
+        let record = serde_json::json!({"version": 1, "alert_id": "kw-1", "revision": 2, "rule": "drop", "rule_hash": "h",
+            "kind": "drop", "reasons": [], "score": 0.6, "severity": "warning", "state": "resolved",
+            "starts_at": "2026-11-23T08:00:00Z", "detected_at": "2026-11-23T08:00:00Z", "ends_at": "2026-11-23T08:10:00Z",
+            "merchant_id": "m", "key_id": "k", "key_hint": null, "source": null, "audience": "both", "summary": "s",
+            "evidence": {"ended": "platform_incident", "taken_by": "kw-2"}, "runbook": []});
+        let mut alert: Alert = serde_json::from_value(record).unwrap();
+        let text = told(&alert, &[], 200);
+        assert!(text.contains("kw-2 has taken it over") && !text.contains("nobody yet"), "{text}");
+        alert.evidence = serde_json::json!({});
+        assert!(told(&alert, &[], 200).contains("nobody yet"));
     }
 
     #[test]

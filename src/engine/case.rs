@@ -14,6 +14,10 @@ pub const CASES_PER_KEY: usize = 16;
 pub const REASONS_PER_CASE: usize = 6;
 /// Sources named in one alert.
 pub const SOURCES_PER_CASE: usize = 8;
+/// New endpoints named in one alert.
+pub const ENDPOINTS_PER_CASE: usize = 5;
+/// Evidence that stays where another kind becomes the strongest reason: the page that a key must be taken out of.
+const KEPT: [&str; 2] = ["mark", "page"];
 /// Event IDs named in one alert.
 pub const SAMPLES_PER_CASE: usize = 5;
 
@@ -167,11 +171,14 @@ impl OpenCase {
         let new_reason = counts && self.add_reason(rule.kind, sign, score);
         if self.alert.kind != kind_before {
             // What another kind has observed is no measure for this one.
-            self.alert.evidence = Value::Object(Map::new());
+            let kept = self.alert.evidence.as_object().into_iter().flatten();
+            let kept = kept.filter(|(name, _)| KEPT.contains(&name.as_str()));
+            self.alert.evidence = Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect());
         }
         if is_own || stronger {
             self.take_evidence(sign);
         }
+        self.keep(sign);
         match self.opens_at {
             Some(opens_at) if event.ts < opens_at => return false,
             Some(_) => {
@@ -220,9 +227,29 @@ impl OpenCase {
 
     fn take_evidence(&mut self, sign: &Sign) {
         let observed = |evidence: &Value| evidence.get("observed").and_then(Value::as_u64).unwrap_or(0);
-        let new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
-        if !sign.evidence.is_empty() && observed(&new) >= observed(&self.alert.evidence) {
-            self.alert.evidence = new;
+        let mut new = Value::Object(sign.evidence.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect());
+        if sign.evidence.is_empty() || observed(&new) < observed(&self.alert.evidence) {
+            return;
+        }
+        let endpoints = endpoints_of_both(&self.alert.evidence, &new);
+        if !sign.opens {
+            new = std::mem::take(&mut self.alert.evidence);
+        } else if let (Some(before), Value::Object(fields)) = (self.alert.evidence.as_object_mut(), &mut new) {
+            for name in KEPT {
+                fields.extend(before.remove(name).map(|value| (name.to_owned(), value)));
+            }
+        }
+        if let (Some(endpoints), Value::Object(fields)) = (endpoints, &mut new) {
+            fields.insert("endpoints".into(), endpoints);
+        }
+        self.alert.evidence = new;
+    }
+
+    /// Keeps what is to be mended, whichever reason is the strongest.
+    fn keep(&mut self, sign: &Sign) {
+        let Value::Object(evidence) = &mut self.alert.evidence else { return };
+        for (name, value) in sign.evidence.iter().filter(|(name, value)| KEPT.contains(name) && !value.is_null()) {
+            evidence.entry(*name).or_insert_with(|| value.clone());
         }
     }
 
@@ -264,6 +291,20 @@ impl OpenCase {
         }
         alert
     }
+}
+
+/// The endpoints that signs of one case have named, where there are several.
+fn endpoints_of_both(before: &Value, new: &Value) -> Option<Value> {
+    let one = |evidence: &Value| evidence.get("endpoint").cloned();
+    let list = |evidence: &Value| evidence.get("endpoints").and_then(Value::as_array).cloned();
+    let (first, added) = (one(before)?, one(new)?);
+    let mut all = list(before).unwrap_or_else(|| vec![first]);
+    for endpoint in list(new).unwrap_or_default().into_iter().chain([added]) {
+        if !all.contains(&endpoint) && all.len() < ENDPOINTS_PER_CASE {
+            all.push(endpoint);
+        }
+    }
+    (all.len() > 1).then_some(Value::Array(all))
 }
 
 /// What a sign says, or the rule's title where its detector leaves that to it.

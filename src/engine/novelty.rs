@@ -134,9 +134,11 @@ pub fn agent_of(event: &AuthEvent<'_>) -> Option<u32> {
 
 /// The value of a call's endpoint: method and path.
 pub fn endpoint_of(event: &AuthEvent<'_>) -> Option<u32> {
-    let path = stored_of_text(event.path.as_deref()?);
-    let method = event.method.as_deref().map_or(0, stored_of_text);
-    Some(path ^ method.rotate_left(17))
+    Some(value_of(event.method.as_deref(), event.path.as_deref()?))
+}
+
+fn value_of(method: Option<&str>, path: &str) -> u32 {
+    stored_of_text(path) ^ method.map_or(0, stored_of_text).rotate_left(17)
 }
 
 fn is_sensitive(event: &AuthEvent<'_>) -> bool {
@@ -144,6 +146,21 @@ fn is_sensitive(event: &AuthEvent<'_>) -> bool {
     // To read is not to move.
     let reads = event.method.as_deref().is_some_and(|method| matches!(method, "GET" | "HEAD" | "OPTIONS"));
     !reads && SENSITIVE.iter().any(|word| path.contains(word))
+}
+
+/// Endpoints of the same form that move money too, with their values: `POST /v1/payouts` beside `POST /v1/refunds`. Only
+/// values are remembered, so an earlier one can be named only where its name can be told from this one.
+pub fn siblings(event: &AuthEvent<'_>) -> Vec<(String, u32)> {
+    let Some(path) = event.path.as_deref() else { return Vec::new() };
+    let Some(word) = SENSITIVE.iter().find(|word| path.contains(**word)) else { return Vec::new() };
+    let method = event.method.as_deref();
+    let others = SENSITIVE.iter().filter(|other| *other != word);
+    others
+        .map(|other| {
+            let path = path.replacen(word, other, 1);
+            (format!("{} {path}", method.unwrap_or_default()).trim().to_owned(), value_of(method, &path))
+        })
+        .collect()
 }
 
 /// A call's network as it is learned.

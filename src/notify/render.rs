@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{Alert, Receiver, Severity, State};
+use crate::alert::{Alert, Kind, Receiver, Severity, State};
 use crate::event::facts::{KeyFacts, MerchantFacts};
 use crate::time::Millis;
 
@@ -15,9 +15,11 @@ use when::{Zone, count};
 
 pub mod chart;
 pub mod clean;
+pub mod country;
 pub mod doc;
 pub mod evidence;
 pub mod merchant;
+pub mod steps;
 pub mod story;
 pub mod support;
 pub mod when;
@@ -32,6 +34,8 @@ pub struct Item<'a> {
     pub alert: &'a Alert,
     /// Told before, and worse since.
     pub worse: bool,
+    /// How bad and of what kind it was when it was told last.
+    pub told_as: Option<(Severity, Kind)>,
 }
 
 /// What a message is made of.
@@ -211,7 +215,6 @@ pub fn render_operations_summary(old: &OldNews, now: Millis) -> Content {
 
 /// Most important first: what still goes on, the worse severity, the kind that needs a person soonest, the earlier one.
 pub fn order(alert: &Alert) -> (bool, std::cmp::Reverse<Severity>, u8, Millis, &str) {
-    use crate::alert::Kind;
     let rank = match alert.kind {
         Kind::KeyExposed | Kind::PlatformIncident => 0,
         Kind::NewIp | Kind::IpFanout | Kind::ImpossibleTravel | Kind::KeyScan => 1,

@@ -104,7 +104,9 @@ pub fn compile_with(
     let all: Vec<&Problems> = parsed.iter().map(|file| &file.problems).collect();
     names.check(&files, &all, &conditions);
     let unused = names.unused_files(&files);
+    let in_lists = std::mem::take(&mut names.in_files);
     let mut problems: Vec<Problem> = parsed.into_iter().flat_map(|file| file.problems.into_sorted()).collect();
+    problems.extend(in_lists);
     if MAX_RULES < drafts.len() {
         problems.push(Problem::whole(files[0].name.clone(), format!("more than {MAX_RULES} rules in the directory")));
     }
@@ -465,9 +467,16 @@ impl Context<'_> {
                 let part = comparison(name, *operator, *ty, value);
                 if let Err(found) = self.compiler.compile(&part) {
                     let why = found.first().map_or(String::new(), |problem| problem.message.clone());
-                    let shown = problems.quote(*at, value);
-                    problems.add(*at, format!("{shown} does not fit `{name}`: {why}"));
+                    let message = format!("{} does not fit `{name}`: {why}", problems.quote(*at, value));
+                    match found.into_iter().next().and_then(|problem| problem.hint) {
+                        Some(hint) => problems.add_with_hint(*at, message, hint),
+                        None => problems.add(*at, message),
+                    }
                     return None;
+                }
+                if *ty == Type::Ip && value.ends_with("/0") {
+                    let message = format!("{} is every address", problems.quote(*at, value));
+                    problems.warn(*at, message, "an exception for all of them is a rule that is off");
                 }
                 parts.push(part);
             }

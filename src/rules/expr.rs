@@ -77,8 +77,13 @@ impl Compiler {
 
     /// Adds a list that conditions name as `lists.NAME`; one of the same name is replaced.
     pub fn add_list(&mut self, name: &str, kind: ListKind, entries: &[&str]) -> Result<(), Vec<ListProblem>> {
-        self.lists.insert(name.to_owned(), lists::compile(kind, entries)?);
-        Ok(())
+        let (list, wrong) = match lists::compile(kind, entries) {
+            Ok(list) => (list, Vec::new()),
+            // It stays there without entries: whoever names it has not misspelt it.
+            Err(wrong) => (lists::empty(kind), wrong),
+        };
+        self.lists.insert(name.to_owned(), list);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
     /// Adds a macro: a name that stands for an expression. It is checked where it is used, and by [`Compiler::check_macro`].

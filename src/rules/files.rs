@@ -143,6 +143,11 @@ impl Walk {
             let problem = Problem::whole(shown, "this file would not be read: names of rule files end in `.yml`");
             self.problems.push(problem.with_hint("rename it, or move it elsewhere"));
         } else if (self.is_wanted)(&name) {
+            // To open a pipe waits for whoever writes into it.
+            if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                self.problems.push(Problem::whole(shown, "cannot read the file: it is a pipe, a socket or a device"));
+                return;
+            }
             match read_bounded(path, MAX_BYTES as u64) {
                 Ok(text) => self.files.push(RuleFile { name, text }),
                 Err(error) => {

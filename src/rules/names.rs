@@ -1,7 +1,7 @@
 //! `lists:` and `macros:`: what conditions may name. Values of a list stand in the file, or in a text file beside it.
 
 use super::RuleFile;
-use super::expr::{Compiler, ENTRIES_MAX, ExprProblem, ListKind};
+use super::expr::{Compiler, ExprProblem, ListKind};
 use super::read::has_sections;
 use super::text::{Written, is_kebab_case};
 use crate::yaml::{Entry, MapReader, Node, Position, Problem, Problems, Value};
@@ -27,6 +27,8 @@ pub(super) struct Names {
     pub(super) macros: Vec<(Named, Written)>,
     /// Text files that lists have named.
     used_files: Vec<String>,
+    /// What is wrong in them.
+    pub(super) in_files: Vec<Problem>,
 }
 
 impl Names {
@@ -68,7 +70,11 @@ impl Names {
             None => {
                 let entries: Vec<&str> = values.iter().map(|(value, _)| value.as_str()).collect();
                 for problem in self.compiler.add_list(&entry.key, kind, &entries).err().unwrap_or_default() {
-                    problems.add(values.get(problem.index).map_or(entry.key_at, |(_, at)| *at), problem.message);
+                    let at = values.get(problem.index).map_or(entry.key_at, |(_, at)| *at);
+                    match problem.hint {
+                        Some(hint) => problems.add_with_hint(at, problem.message, hint),
+                        None => problems.add(at, problem.message),
+                    }
                 }
             }
             Some(name) => self.read_list_file(file, entry, kind, (&name, file_at), problems, files),
@@ -96,10 +102,20 @@ impl Names {
         let lines: Vec<(usize, &str)> = values_of(&text.text).collect();
         let entries: Vec<&str> = lines.iter().map(|(_, value)| *value).collect();
         let wrong = self.compiler.add_list(&entry.key, kind, &entries).err().unwrap_or_default();
-        for problem in wrong.iter().take(10) {
-            let line = lines.get(problem.index).map_or(ENTRIES_MAX, |(line, _)| *line);
-            problems.add(at, format!("line {line} of `{name}`: {}", problem.message));
+        if entries.is_empty() {
+            problems.warn(at, format!("`{name}` has no values: nothing is in the list"), "one value a line");
         }
+        let of_file = Problems::new(text.name.as_str(), &text.text);
+        for problem in wrong.iter().take(10) {
+            let (line, value) = lines.get(problem.index).map_or((1, ""), |(line, value)| (*line, *value));
+            let before = text.text.lines().nth(line - 1).and_then(|whole| whole.find(value)).unwrap_or(0);
+            let place = Position { line, column: before + 1, width: value.chars().count().max(1) };
+            match &problem.hint {
+                Some(hint) => of_file.add_with_hint(place, problem.message.clone(), hint.clone()),
+                None => of_file.add(place, problem.message.clone()),
+            }
+        }
+        self.in_files.extend(of_file.into_sorted());
         if let Some(more) = wrong.len().checked_sub(10).filter(|more| *more > 0) {
             problems.add(at, format!("{more} more lines of `{name}` are wrong"));
         }
@@ -195,6 +211,8 @@ fn is_free(entry: &Entry, first: Option<&Named>, problems: &Problems, files: &[R
 
 /// The values of a text file, one a line, each with its line's number. What follows `#` is for people.
 fn values_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    // Windows' editors begin a text with a mark that nobody sees.
+    let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.split('#').next().unwrap_or_default().trim()));
     lines.filter(|(_, value)| !value.is_empty())
 }

@@ -234,5 +234,5 @@ fn a_list_may_lie_in_a_text_file() {
     check_in(&set, "r", "0d10:00 k ok 203.0.113.1\n end 2d", "k 0d10:00..0d11:00 warning r2");
     let problems =
         compile(vec![file("local/r.yml", &rule), file("local/office.txt", "203.0.113.0/24\noffice\n")], SPECS);
-    assert!(render(&problems.unwrap_err()).contains("line 2 of `office.txt`: expected a network"));
+    assert!(render(&problems.unwrap_err()).contains("error: local/office.txt:2:1: expected a network"));
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::refusals::Refusals;
-use crate::engine::detect::volume::{odds_in_words, surprise_of};
+use crate::engine::detect::volume::{length, odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::engine::subject::KeyFeatures;
@@ -76,15 +76,16 @@ pub fn counts(reason: Option<Refusal>) -> bool {
     !matches!(reason, Some(AccountSuspended | EnvMismatch | RevokedKey | RotatedKey))
 }
 
-/// What a refusal means for who sends the calls.
-fn meaning(reason: Option<Refusal>) -> &'static str {
-    match reason {
-        Some(Refusal::MalformedHeader | Refusal::MissingKey) => "the key's header is missing or broken",
-        Some(Refusal::MalformedKey | Refusal::UnknownKey) => "what is sent as a key is none",
-        Some(Refusal::ExpiredKey) => "the key has expired",
-        Some(Refusal::RateLimited) => "it calls more often than it may",
-        None => "it asks for what it may not do",
-        Some(_) => "the gateway refuses them",
+/// What a refusal means for the key's own program.
+fn meaning(reason: Option<Refusal>, status: Option<u16>) -> String {
+    match (reason, status) {
+        (Some(Refusal::MalformedHeader | Refusal::MissingKey), _) => "the key's header is missing or broken".to_owned(),
+        (Some(Refusal::MalformedKey | Refusal::UnknownKey), _) => "what is sent as a key is none".to_owned(),
+        (Some(Refusal::ExpiredKey), _) => "the key has expired".to_owned(),
+        (Some(Refusal::RateLimited), _) => "it calls more often than it may".to_owned(),
+        (Some(_), _) => "the gateway refuses them".to_owned(),
+        (None, Some(status)) => format!("no reason is given, status {status}"),
+        (None, None) => "no reason is given".to_owned(),
     }
 }
 
@@ -101,6 +102,11 @@ impl ErrorBurst {
         let surprise = -f64::from(only.buckets - 1) * share.ln();
         (self.surprise <= surprise).then_some(((at - only.since) / MINUTE * MINUTE, only.calls, only.calls, surprise))
     }
+}
+
+/// The same of calls that others send: what the key may do is not their fault.
+fn word(reason: Option<Refusal>, status: Option<u16>) -> String {
+    reason.map_or_else(|| meaning(None, status), |reason| reason.as_str().replace('_', " "))
 }
 
 impl Detector for ErrorBurst {
@@ -132,11 +138,11 @@ impl Detector for ErrorBurst {
         let share = refused as f64 / all as f64;
         let is_from_home = sight.network.is_none_or(|network| key.networks.trusts(network));
         let percent = share * 100.0;
-        let why = meaning(event.reason);
         let (part, summary) = if is_from_home {
-            ("", format!("{percent:.0} % of the key's calls are refused: {why}."))
+            ("", format!("{percent:.0} % of the key's calls are refused: {}.", meaning(event.reason, event.status)))
         } else {
-            ("strangers", format!("{refused} calls from networks that are not the key's own are refused: {why}."))
+            let why = word(event.reason, event.status);
+            ("strangers", format!("Others try the key: {refused} calls from networks not its own are refused ({why})."))
         };
         Verdict::Sign(Box::new(Sign {
             opens: true,
@@ -149,7 +155,7 @@ impl Detector for ErrorBurst {
             summary,
             reason: format!(
                 "{refused} of {all} calls in {} were refused; about {:.1} refusals are usual.",
-                duration_text(window),
+                length(window),
                 refusals.expected(window)
             ),
             source: sight.source(),
@@ -158,7 +164,8 @@ impl Detector for ErrorBurst {
                 ("expected", json!((refusals.expected(window) * 10.0).round() / 10.0)),
                 ("window", duration_text(window).into()),
                 ("share", json!((share * 100.0).round() / 100.0)),
-                ("reason", event.reason.map_or("not_permitted", Refusal::as_str).into()),
+                ("reason", event.reason.map(Refusal::as_str).into()),
+                ("status", event.status.into()),
                 ("from_known_network", is_from_home.into()),
                 ("odds", odds_in_words(surprise, TESTS_A_DAY).into()),
             ],

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::values::Newness;
+use crate::engine::detect::volume::calls;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::siblings;
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::time::{DAY, HOUR, Millis};
 
@@ -67,29 +70,46 @@ impl Detector for NewEndpoint {
             return Verdict::Sign(Box::new(Sign {
                 part: "money out".into(),
                 source: sight.source(),
+                evidence: vec![("endpoint", endpoint.into())],
                 ..Sign::further(ts, self.quiet)
             }));
+        }
+        let others: Vec<(String, Millis)> = siblings(event)
+            .into_iter()
+            .filter_map(|(name, value)| match key.endpoints.newness(value) {
+                Newness::Young { first_at, .. } if ts - first_at <= 6 * HOUR => Some((name, first_at)),
+                _ => None,
+            })
+            .collect();
+        // Which of them came first is not asked: whoever looks back must look back to the first of all.
+        let starts_at = others.iter().map(|(_, at)| *at).fold(first_at, Millis::min);
+        let endpoints: Vec<&str> =
+            std::iter::once(endpoint.as_str()).chain(others.iter().map(|(name, _)| name.as_str())).collect();
+        let mut evidence = vec![
+            ("endpoint", endpoint.clone().into()),
+            ("calls_to_it", novelty.endpoint.calls(event.count).into()),
+            ("known_endpoints", key.endpoints.entries().iter().filter(|seen| !seen.is_young).count().into()),
+            ("known_calls", json!(key.baseline_calls())),
+        ];
+        if !others.is_empty() {
+            evidence.push(("endpoints", json!(endpoints)));
         }
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: "money out".into(),
-            starts_at: first_at,
+            starts_at,
             last_at: ts,
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
             score: 0.6,
-            summary: format!("The key was used for something new: {endpoint}."),
+            summary: format!("The key was used for something new: {}.", endpoints.join(", ")),
             reason: format!(
-                "First calls to {endpoint}; until now the key made {} calls to other endpoints.",
-                key.baseline_calls()
+                "First calls to {}; until now the key made {} to other endpoints.",
+                endpoints.join(" and "),
+                calls(key.baseline_calls())
             ),
             source: sight.source(),
-            evidence: vec![
-                ("endpoint", endpoint.into()),
-                ("calls_to_it", novelty.endpoint.calls(event.count).into()),
-                ("known_endpoints", key.endpoints.entries().iter().filter(|seen| !seen.is_young).count().into()),
-                ("known_calls", json!(key.baseline_calls())),
-            ],
+            evidence,
         }))
     }
 }

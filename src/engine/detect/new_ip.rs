@@ -5,8 +5,9 @@ use serde_json::json;
 use crate::alert::{Kind, Severity};
 use crate::engine::baseline::networks::{Network, Whereabouts};
 use crate::engine::baseline::values::Newness;
+use crate::engine::detect::volume::number;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
-use crate::engine::novelty::{Known, Novelty, SIDE_BY_SIDE, is_beside};
+use crate::engine::novelty::{Known, Novelty, SIDE_BY_SIDE, family, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::{Env, NetworkKind};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
@@ -166,9 +167,22 @@ impl NewIp {
                 ("novelty", key.networks.novelty().into()),
                 ("nearest", nearest.into()),
                 ("network_kind", sight.event.network_kind.map(NetworkKind::as_str).into()),
+                ("new_program", new_program(sight, novelty).into()),
+                ("new_call", new_call(sight, novelty).into()),
             ],
         }))
     }
+}
+
+/// The program, where it is new as well.
+fn new_program(sight: &Sight<'_>, novelty: &Novelty) -> Option<String> {
+    sight.event.user_agent.as_deref().filter(|_| novelty.agent.is_novel()).map(|agent| family(agent).to_owned())
+}
+
+/// The call, where the key moves money out by it for the first time.
+fn new_call(sight: &Sight<'_>, novelty: &Novelty) -> Option<String> {
+    let path = sight.event.path.as_deref().filter(|_| novelty.is_sensitive)?;
+    Some(format!("{} {path}", sight.event.method.as_deref().unwrap_or_default()).trim().to_owned())
 }
 
 /// Whether the address belongs to a service that hides who calls, by the databases.
@@ -177,7 +191,7 @@ fn hides(sight: &Sight<'_>) -> bool {
 }
 
 fn count(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+    format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
 /// The part of the key that a network's case is about.

@@ -6,7 +6,7 @@ use crate::engine::detect::volume::{self, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::Env;
-use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
+use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 /// Windows of a day that are told apart: of 4, 10, 30 and 60 minutes, of 6 and 24 hours. They overlap, so all of them
 /// count as the hours do.
@@ -80,7 +80,7 @@ impl Detector for Spike {
             return Verdict::Nothing;
         };
         let window = excess.window;
-        let length = duration_text(window.length);
+        let made = format!("{} in {}", volume::calls(window.observed), volume::length(window.length));
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
@@ -89,14 +89,11 @@ impl Detector for Spike {
             quiet: Some(self.quiet),
             severity: Weight::AsTheRule,
             score: (0.5 + excess.surprise / 200.0).min(0.8),
-            summary: format!(
-                "{} calls in {length}; about {:.0} are usual at this hour.",
-                window.observed, window.expected
-            ),
+            summary: format!("{made}; {}.", volume::usual(window.expected, window.length)),
             reason: format!(
-                "{} calls in {length}; up to {} are usual for this key at this hour. {}",
-                window.observed,
-                excess.usual_up_to.unwrap_or(window.observed),
+                "{made}; up to {} are usual for this key {}. {}",
+                volume::number(excess.usual_up_to.unwrap_or(window.observed)),
+                if window.length <= HOUR { "at this hour" } else { "in such a time" },
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,

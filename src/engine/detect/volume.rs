@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::engine::baseline::rates::{Excess, Rates};
-use crate::time::{Millis, duration_text, rfc3339};
+use crate::time::{HOUR, MINUTE, Millis, duration_text, rfc3339};
 
 /// The surprise (-ln of the odds) that one test takes, where so many independent ones a day share a budget of false alerts
 /// in 1,000 key-days (Bonferroni).
@@ -28,6 +28,44 @@ pub fn odds_in_words(surprise: f64, tests_a_day: f64) -> String {
 /// The same as a sentence.
 pub fn odds_sentence(surprise: f64, tests_a_day: f64) -> String {
     format!("By chance this happens {} for this key.", odds_in_words(surprise, tests_a_day))
+}
+
+/// A number with commas between thousands.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 call`, `1,204 calls`.
+pub fn calls(n: u64) -> String {
+    format!("{} call{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// A window in words: `10 minutes`, `an hour`, `27 hours`.
+pub fn length(window: Millis) -> String {
+    match window {
+        HOUR => "an hour".to_owned(),
+        window if window % HOUR == 0 && HOUR < window => format!("{} hours", window / HOUR),
+        window if window % MINUTE == 0 && MINUTE < window => format!("{} minutes", window / MINUTE),
+        window => duration_text(window),
+    }
+}
+
+/// What is usual in a window: `about 9 are usual at this hour`.
+pub fn usual(expected: f64, window: Millis) -> String {
+    let when = if window <= HOUR { "at this hour" } else { "in such a time" };
+    match expected.round() as u64 {
+        0 => format!("hardly any are usual {when}"),
+        1 => format!("about 1 is usual {when}"),
+        n => format!("about {} are usual {when}", number(n)),
+    }
 }
 
 /// The evidence of an excess: what every kind about volume says of it. `usual_up_to` only where more would be too many.
@@ -68,6 +106,28 @@ mod tests {
         ] {
             let surprise = f64::ln(days * 100.0);
             assert_eq!(odds_in_words(surprise, 100.0), want);
+        }
+    }
+
+    #[test]
+    fn counts_are_said_plainly() {
+        for (window, want) in [
+            (4 * MINUTE, "4 minutes"),
+            (HOUR, "an hour"),
+            (6 * HOUR, "6 hours"),
+            (24 * HOUR, "24 hours"),
+            (27 * HOUR, "27 hours"),
+            (90 * MINUTE, "90 minutes"),
+        ] {
+            assert_eq!(length(window), want);
+        }
+        assert_eq!([calls(1), calls(71_919)], ["1 call", "71,919 calls"]);
+        for (expected, window, want) in [
+            (0.4, HOUR, "hardly any are usual at this hour"),
+            (1.2, HOUR, "about 1 is usual at this hour"),
+            (1_850.0, 24 * HOUR, "about 1,850 are usual in such a time"),
+        ] {
+            assert_eq!(usual(expected, window), want);
         }
     }
 

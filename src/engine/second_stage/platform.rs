@@ -87,9 +87,14 @@ impl Direction {
         format!("platform {}", self.as_str())
     }
 
-    fn says(self, merchants: usize) -> String {
+    fn says(self, merchants: usize, kinds: &BTreeMap<Kind, usize>) -> String {
+        let what = match (kinds.contains_key(&Kind::ErrorBurst), kinds.contains_key(&Kind::Drop)) {
+            (true, false) => "are refused",
+            (false, true) => "stay away",
+            _ => "are refused or stay away",
+        };
         match self {
-            Direction::Trouble => format!("Calls of {merchants} merchants are refused or stay away, all at once."),
+            Direction::Trouble => format!("Calls of {merchants} merchants {what}, all at once."),
             Direction::Load => format!("{merchants} merchants call far more than usual, all at once."),
         }
     }
@@ -301,6 +306,7 @@ impl Case<'_> {
         let keys: BTreeSet<&str> = open.taken.values().filter_map(|taken| taken.finding.key_id.as_deref()).collect();
         let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
         open.taken.values().for_each(|taken| *kinds.entry(taken.finding.kind).or_default() += 1);
+        let summary = self.direction.says(merchants.len(), &kinds);
         let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{}: {n}", kind.as_str())).collect();
         let mut first: Vec<(Millis, &str)> =
             open.taken.values().map(|taken| (self.onset(&taken.finding), taken.finding.merchant.as_str())).collect();
@@ -350,7 +356,7 @@ impl Case<'_> {
             key_hint: None,
             source: None,
             audience: rule.audience,
-            summary: self.direction.says(merchants.len()),
+            summary,
             evidence,
             runbook: rule.runbook.clone(),
             subject: self.direction.subject(),

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::clean::foreign;
+use super::country::country_name;
 use super::when::{Zone, duration, number};
-use crate::alert::Alert;
-use crate::time::{Millis, parse_duration, parse_rfc3339};
+use crate::alert::{Alert, Kind, State};
+use crate::time::{MINUTE, Millis, parse_duration, parse_rfc3339};
 
 /// Longest shown text of a stranger.
 pub const FOREIGN_MAX: usize = 120;
@@ -37,6 +38,21 @@ impl<'a> Evidence<'a> {
             Value::String(text) => parse_rfc3339(text),
             other => whole(other).filter(|at| crate::time::RANGE.contains(at)),
         }
+    }
+
+    /// The first call of the episode: an alert often opens after it began. What a window's beginning is, is no call.
+    pub fn first_call(self) -> Option<Millis> {
+        use crate::alert::Kind::{Drop, OffHours, PlatformIncident, Spike};
+        match (self.time("first_at"), self.0.kind) {
+            (None, _) => None,
+            (at, Drop | OffHours | PlatformIncident | Spike) => at,
+            (Some(at), _) => Some(at.min(self.0.starts_at)),
+        }
+    }
+
+    /// When the alert opened, where its calls had begun before: what was counted since is not all of them.
+    pub fn counted_since(self) -> Option<Millis> {
+        self.time("first_at").filter(|at| self.first_call().is_some_and(|first| first / MINUTE < at / MINUTE))
     }
 
     /// A text of a stranger, made harmless.
@@ -86,7 +102,7 @@ impl<'a> Evidence<'a> {
                 map.get("high").or(map.get("to")).or(map.get("max")),
             ),
             Value::String(text) => Some(foreign(text, 60)).filter(|text| !text.is_empty()),
-            other => whole(other).map(number),
+            other => amount(other),
         }
     }
 
@@ -132,9 +148,53 @@ impl<'a> Evidence<'a> {
         let entries = self.field("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let lines: Vec<String> = entries.iter().take(SOURCES_MAX).filter_map(source).collect();
         if let (true, Some(source)) = (lines.is_empty(), &self.0.source) {
-            return (vec![foreign(&source.address, 60)], 0);
+            let place = [source.organisation.as_deref(), source.country.as_deref().map(country_name)];
+            let place: Vec<String> = place.into_iter().flatten().map(|text| foreign(text, 40)).collect();
+            return (vec![with_more(foreign(&source.address, 60), &place)], 0);
         }
         (lines, entries.len().saturating_sub(SOURCES_MAX))
+    }
+
+    /// Whether refused calls come from networks that are not the key's own.
+    pub fn is_by_strangers(self) -> bool {
+        self.field("from_known_network").and_then(Value::as_bool) == Some(false)
+    }
+
+    /// Whether calls are refused as they are too many.
+    pub fn is_rate_limited(self) -> bool {
+        self.field("reason").and_then(Value::as_str) == Some("rate_limited")
+    }
+
+    /// Whether calls are refused for the key that they carry, or for how.
+    pub fn is_about_header(self) -> bool {
+        let reason = self.field("reason").and_then(Value::as_str);
+        matches!(reason, Some("malformed_header" | "missing_key" | "malformed_key" | "unknown_key"))
+    }
+
+    /// Why calls are refused: `malformed header`, or that no reason is given.
+    pub fn refused_why(self) -> Option<String> {
+        match (self.text("reason"), self.count("status")) {
+            (Some(reason), _) => Some(reason.replace('_', " ")),
+            (None, Some(status)) => Some(format!("none is given, status {status}")),
+            (None, None) => self.0.evidence.get("reason").map(|_| "none is given".to_owned()),
+        }
+    }
+
+    /// A country by its name.
+    pub fn country(self, name: &str) -> Option<String> {
+        Some(country_name(&self.text(name)?).to_owned())
+    }
+
+    /// Whether a service that hides who calls is among the sources.
+    pub fn is_hidden(self) -> bool {
+        let sources = self.field("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        self.field("network_kind").and_then(Value::as_str) == Some("anonymiser")
+            || sources.iter().any(|source| part(source, "hides", 40).is_some())
+    }
+
+    /// Ended because another alert has taken it over: what it is about goes on.
+    pub fn is_taken_over(self) -> bool {
+        self.0.state == State::Resolved && self.field("ended").and_then(Value::as_str) == Some("platform_incident")
     }
 
     /// The direction of an `env_mismatch`: true where a test key came to the live system.
@@ -151,18 +211,31 @@ impl<'a> Evidence<'a> {
 
     /// Everything of it, as names and values for support. At most `max` rows, and how many were left out.
     pub fn rows(self, zone: Zone, max: usize) -> (Vec<(String, String)>, usize) {
-        const SHOWN_ELSEWHERE: [&str; 4] = ["sources", "known", "nearest", "series"];
+        // Why it ended is a word of ours, and the direction of an incident is in its first line.
+        const SHOWN_ELSEWHERE: [&str; 5] = ["sources", "known", "nearest", "series", "ended"];
+        let is_said = |name: &str| {
+            SHOWN_ELSEWHERE.contains(&name)
+                || (name == "made_before" && self.count(name) == Some(0))
+                || (name == "direction" && self.0.kind == Kind::PlatformIncident)
+        };
         let Some(map) = self.0.evidence.as_object() else { return (Vec::new(), 0) };
         const FIRST: [&str; 9] =
             ["direction", "observed", "expected", "window", "odds", "accepted", "refused", "first_at", "last_at"];
         let mut fields: Vec<(&String, &Value)> =
-            map.iter().filter(|(name, value)| !value.is_null() && !SHOWN_ELSEWHERE.contains(&name.as_str())).collect();
+            map.iter().filter(|(name, value)| !is_empty(value) && !is_said(name)).collect();
         fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
         let mut rows: Vec<(String, String)> =
-            fields.into_iter().map(|(name, value)| (label(name), self.shown(name, value, zone))).collect();
+            fields.into_iter().map(|(name, value)| (self.label(name), self.shown(name, value, zone))).collect();
         let hidden = rows.len().saturating_sub(max);
         rows.truncate(max);
         (rows, hidden)
+    }
+
+    fn label(self, name: &str) -> String {
+        match (name, self.counted_since()) {
+            ("accepted" | "refused", Some(_)) => format!("{} since it was found", label(name)),
+            _ => label(name),
+        }
     }
 
     fn shown(self, name: &str, value: &Value, zone: Zone) -> String {
@@ -170,6 +243,10 @@ impl<'a> Evidence<'a> {
             "expected" => self.expected(),
             "window" => self.window(),
             "odds" => self.odds(),
+            "share" | "novelty" => percent(value),
+            "country" | "usual_country" => self.country(name),
+            "direction" | "reason" => self.text(name).map(|word| word.replace('_', " ")),
+            "first_at" => self.first_call().map(|at| zone.at(at)),
             _ if name.ends_with("_at") || name.ends_with("_until") || name.ends_with("_since") => {
                 self.time(name).map(|at| zone.at(at))
             }
@@ -177,7 +254,7 @@ impl<'a> Evidence<'a> {
         };
         special.unwrap_or_else(|| match value {
             Value::String(text) => foreign(text, FOREIGN_MAX),
-            Value::Number(_) => whole(value).map_or_else(|| value.to_string(), number),
+            Value::Number(_) => amount(value).unwrap_or_else(|| value.to_string()),
             Value::Array(items) if items.iter().all(|item| item.is_string() || item.is_number()) => {
                 let shown: Vec<String> = items
                     .iter()
@@ -197,6 +274,7 @@ fn label(name: &str) -> String {
         "expected" => return "Usual".to_owned(),
         "first_at" => return "First call".to_owned(),
         "last_at" => return "Last call".to_owned(),
+        "taken_by" => return "Taken over by".to_owned(),
         "sample_event_ids" => return "Sample events".to_owned(),
         _ => {}
     }
@@ -208,6 +286,30 @@ fn label(name: &str) -> String {
 /// Whole numbers as they are, others rounded.
 fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().filter(|n| n.abs() < 9e15).map(|n| n.round() as i64))
+}
+
+/// As [`whole`], and with a digit more where that would be nothing: `0.2`.
+fn amount(value: &Value) -> Option<String> {
+    match value.as_f64() {
+        Some(n) if 0.0 < n && n < 0.05 => Some("less than 0.1".to_owned()),
+        Some(n) if 0.0 < n && n < 0.95 => Some(format!("{n:.1}")),
+        _ => whole(value).map(number),
+    }
+}
+
+/// A share of one: `94 %`, `0.3 %`.
+fn percent(value: &Value) -> Option<String> {
+    let percent = value.as_f64().filter(|share| (0.0..=1.0).contains(share))? * 100.0;
+    Some(match percent {
+        p if p == 0.0 => "0 %".to_owned(),
+        p if p < 0.1 => "less than 0.1 %".to_owned(),
+        p if p < 1.0 => format!("{p:.1} %"),
+        p => format!("{p:.0} %"),
+    })
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn part(value: &Value, name: &str, max: usize) -> Option<String> {

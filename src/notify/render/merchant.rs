@@ -1,7 +1,9 @@
 //! The mail to a merchant: what happened, why it is unusual, when it is nothing, what to do, what we did, the reference.
 
 use super::doc::Block;
-use super::story::{Story, lower_first, story, subject};
+use super::evidence::Evidence;
+use super::steps::fitting;
+use super::story::{Story, grown, lower_first, story, subject};
 use super::{Item, Letter};
 use crate::alert::State;
 use crate::notify::render::clean::{clean, foreign};
@@ -35,7 +37,11 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
     let firing = shown.iter().filter(|item| item.alert.state == State::Firing).count();
     let all = count((shown.len() + hidden) as i64, "thing");
     let first = shown.first().map(|item| story(letter, item.alert).lead).unwrap_or_default();
+    let are_taken = shown.iter().all(|item| Evidence(item.alert).is_taken_over());
     out.push(Block::Lead(match firing {
+        0 if are_taken => format!(
+            "Ended as yours alone: {all} about your keys. Many merchants have this now. The cause does not lie with you."
+        ),
         0 => format!(
             "Ended: {all} about your keys. The steps of our first mails still hold where you have not done them."
         ),
@@ -45,7 +51,9 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
         shown
             .iter()
             .map(|item| {
-                if item.alert.state == State::Resolved {
+                if Evidence(item.alert).is_taken_over() {
+                    format!("Followed for all merchants: {}", lower_first(&subject(item.alert)))
+                } else if item.alert.state == State::Resolved {
                     format!("Ended: {}", lower_first(&subject(item.alert)))
                 } else {
                     subject(item.alert)
@@ -66,7 +74,7 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
 
 fn push_one(letter: &Letter<'_>, item: &Item<'_>, story: &Story, out: &mut Vec<Block>) {
     if item.worse {
-        out.push(Block::Para("This has grown since our last mail about it.".to_owned()));
+        out.push(Block::Para(grown(letter, item, story)));
     }
     out.push(Block::Heading("What happened".to_owned()));
     out.push(Block::Facts(story.happened.clone()));
@@ -82,10 +90,10 @@ fn push_one(letter: &Letter<'_>, item: &Item<'_>, story: &Story, out: &mut Vec<B
     out.push(Block::Heading("Otherwise, do this".to_owned()));
     let steps: Vec<String> = match item.alert.runbook.as_slice() {
         [] => story.steps.iter().map(|step| (*step).to_owned()).collect(),
-        runbook => runbook.iter().take(STEPS_MAX).map(|step| clean(step, 240)).collect(),
+        _ => fitting(item.alert).take(STEPS_MAX).map(|step| clean(step, 240)).collect(),
     };
     out.push(Block::Steps(steps));
-    if item.alert.runbook.len() > STEPS_MAX {
+    if fitting(item.alert).nth(STEPS_MAX).is_some() {
         out.push(Block::Para("There are more steps than fit here. Ask support for the rest.".to_owned()));
     }
     if !story.trade.is_empty() {

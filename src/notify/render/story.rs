@@ -1,11 +1,12 @@
 //! What each kind of alert means, in a merchant's words. What belongs to one kind stands together: [`Words`].
 
-use super::Letter;
 use super::clean::{cut, foreign};
 use super::evidence::Evidence;
 use super::when::{Zone, duration, number};
+use super::{Item, Letter};
 use crate::alert::{Alert, Kind, State};
 
+mod also;
 mod conditions;
 mod facts;
 mod integration;
@@ -36,6 +37,8 @@ pub struct Story {
     pub did: &'static str,
     /// What stays to do after the end.
     pub after: &'static str,
+    /// What else speaks against the innocent explanation, beside what the alert is named for.
+    pub also: Vec<String>,
 }
 
 impl Story {
@@ -112,10 +115,27 @@ impl Telling<'_> {
 
     /// The rows about calls.
     fn calls(&self, story: &mut Story) {
-        story.row("First call", self.time("first_at").or_else(|| Some(self.zone.at(self.alert.starts_at))));
+        let first = self.evidence.first_call().unwrap_or(self.alert.starts_at);
+        story.row("First call", Some(self.zone.at(first)));
         story.row("Last call", self.time("last_at"));
-        story.row("Calls accepted", self.evidence.count("accepted").map(number));
-        story.row("Calls refused", self.evidence.count("refused").map(number));
+        match self.evidence.counted_since() {
+            // One call since the alert opened is not all there were, and says so.
+            Some(since) if self.accepted + self.refused > 0 => {
+                let since = format!("since {}", self.zone.at(since));
+                story.row(
+                    "Calls accepted",
+                    Some(format!("{} {since}", number(self.accepted))).filter(|_| self.accepted > 0),
+                );
+                story.row(
+                    "Calls refused",
+                    Some(format!("{} {since}", number(self.refused))).filter(|_| self.refused > 0),
+                );
+            }
+            _ => {
+                story.row("Calls accepted", self.evidence.count("accepted").map(number));
+                story.row("Calls refused", self.evidence.count("refused").map(number));
+            }
+        }
         story.row("Mostly called", self.evidence.text("endpoint"));
     }
 
@@ -193,18 +213,37 @@ pub fn subject(alert: &Alert) -> String {
     cut(&capital(&fact).replace(['[', ']', '(', ')', '<', '>', '{', '}'], ""), 60)
 }
 
-/// The story of one alert.
-pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
+pub use platform::incident;
+
+/// What has grown since an alert was told last.
+pub fn grown(letter: &Letter<'_>, item: &Item<'_>, story: &Story) -> String {
+    also::grown(&telling(letter, item.alert), item.told_as.map(|(_, kind)| kind), &story.also)
+}
+
+fn telling<'a>(letter: &'a Letter<'a>, alert: &'a Alert) -> Telling<'a> {
     let (evidence, zone) = (Evidence(alert), letter.zone());
     let count = |name: &str| evidence.count(name).unwrap_or(0);
     let (accepted, refused) = (count("accepted"), count("refused"));
-    let telling = Telling { letter, alert, evidence, key: key_name(alert), zone, accepted, refused };
+    Telling { letter, alert, evidence, key: key_name(alert), zone, accepted, refused }
+}
+
+/// The story of one alert.
+pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
+    let telling = telling(letter, alert);
+    let (evidence, zone) = (telling.evidence, telling.zone);
     let mut story = Story { subject: subject(alert), happened: letter.key_rows(alert), ..Story::default() };
     (words(alert.kind).tell)(&telling, &mut story);
+    if alert.kind != Kind::ClientSideUse {
+        story.row("Page", evidence.text("page"));
+    }
+    story.also = also::sentences(&telling);
+    story.why.extend(story.also.iter().cloned());
     if story.why.is_empty() {
         story.why.push("This is not usual for this key.".to_owned());
     }
-    if alert.state == State::Resolved {
+    if evidence.is_taken_over() {
+        also::taken_over(&telling, &mut story);
+    } else if alert.state == State::Resolved {
         story.lead = (words(alert.kind).ended)(alert, &telling.key);
         story.row("Began", Some(zone.at(alert.starts_at)));
         story.row("Ended", alert.ends_at.map(|end| zone.at(end)));

@@ -4,7 +4,8 @@ use super::chart::Chart;
 use super::clean::{clean, cut, foreign, shell_word};
 use super::doc::Block;
 use super::evidence::Evidence;
-use super::story::{capital, key_name, listed, lower_first, subject};
+use super::steps::fitting;
+use super::story::{capital, incident, key_name, listed, lower_first, subject};
 use super::when::{count, duration, number};
 use super::{Item, Letter, merchant};
 use crate::alert::{Alert, Audience, State};
@@ -77,13 +78,17 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
         format!(" for merchant {}", foreign(letter.merchant_id, 60))
     };
     if let ([one], 0) = (shown, hidden) {
-        let (fact, severity) = (lower_first(&subject(one.alert)), one.alert.severity.as_str());
+        let (fact, severity) = (fact(one.alert), one.alert.severity.as_str());
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
+            (State::Resolved, Some(end)) if Evidence(one.alert).is_taken_over() => format!(
+                "Ended by itself after {}{whose}, and goes on at many merchants: {fact}. A platform incident has taken it over.",
+                duration(end - one.alert.starts_at)
+            ),
             (State::Resolved, Some(end)) => {
                 format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at))
             }
             (State::Resolved, None) => format!("Ended{whose}: {fact}."),
-            (State::Firing, _) if one.worse => format!("Worse, now {severity}{whose}: {fact}. {}", to_do(one.alert)),
+            (State::Firing, _) if one.worse => format!("{}{whose}: {fact}. {}", how_worse(one), to_do(one.alert)),
             (State::Firing, _) => format!("{}{whose}: {fact}. {}", capital(severity), to_do(one.alert)),
         })];
     }
@@ -91,11 +96,9 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
     let all = count((shown.len() + hidden) as i64, "alert");
     let mut out = vec![Block::Lead(match (ended, shown.first()) {
         (n, _) if n == shown.len() => format!("Ended: {all}{whose}."),
-        (_, Some(first)) => format!(
-            "{all}{whose}. The worst is {}: {}.",
-            first.alert.severity.as_str(),
-            lower_first(&subject(first.alert))
-        ),
+        (_, Some(first)) => {
+            format!("{all}{whose}. The worst is {}: {}.", first.alert.severity.as_str(), fact(first.alert))
+        }
         (_, None) => format!("{all}{whose}."),
     })];
     out.push(Block::Bullets(
@@ -122,6 +125,21 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
         out.push(Block::Commands(vec!["keywatch alerts list".to_owned()]));
     }
     out
+}
+
+/// What it is about, in a sentence: the subject, with the numbers that a subject cannot have as it never changes.
+fn fact(alert: &Alert) -> String {
+    incident(alert).unwrap_or_else(|| lower_first(&subject(alert)))
+}
+
+/// `Worse, now high` only where the severity rose.
+fn how_worse(item: &Item<'_>) -> String {
+    let severity = item.alert.severity.as_str();
+    match item.told_as {
+        Some((before, _)) if before < item.alert.severity => format!("Worse, now {severity}"),
+        Some((_, kind)) if kind != item.alert.kind => format!("Another sign, still {severity}"),
+        _ => format!("Worse, {severity}"),
+    }
 }
 
 fn to_do(alert: &Alert) -> &'static str {
@@ -191,7 +209,7 @@ fn push_evidence(letter: &Letter<'_>, alert: &Alert, out: &mut Vec<Block>) {
 fn push_steps(alert: &Alert, out: &mut Vec<Block>) {
     if alert.state == State::Firing && !alert.runbook.is_empty() {
         out.push(Block::Heading("What to do".to_owned()));
-        out.push(Block::Steps(alert.runbook.iter().take(5).map(|step| clean(step, 240)).collect()));
+        out.push(Block::Steps(fitting(alert).take(5).map(|step| clean(step, 240)).collect()));
     }
 }
 
@@ -236,20 +254,22 @@ fn push_end(letter: &Letter<'_>, out: &mut Vec<Block>) {
     if letter.still_firing > 0 {
         out.push(Block::Para(format!("Told before and still going on: {}.", number(letter.still_firing as i64))));
     }
-    out.push(Block::Facts(vec![
+    let mut rows = vec![
         ("Written".to_owned(), letter.zone().at(letter.now)),
         ("Time zone".to_owned(), letter.zone().name().to_owned()),
-        ("About".to_owned(), key_line(letter)),
-    ]));
+    ];
+    rows.extend(key_line(letter).map(|whose| ("About".to_owned(), whose)));
+    out.push(Block::Facts(rows));
 }
 
-fn key_line(letter: &Letter<'_>) -> String {
+fn key_line(letter: &Letter<'_>) -> Option<String> {
     let mut keys: Vec<String> =
         letter.items.iter().filter(|item| item.alert.key_id.is_some()).map(|item| key_name(item.alert)).collect();
     keys.sort();
     keys.dedup();
     match keys.len() {
-        0 => letter.merchant_name(),
-        n => listed(keys.into_iter().take(3).collect(), n.saturating_sub(3)),
+        0 if letter.merchant_id.is_empty() => None,
+        0 => Some(letter.merchant_name()),
+        n => Some(listed(keys.into_iter().take(3).collect(), n.saturating_sub(3))),
     }
 }

@@ -67,23 +67,39 @@ pub struct ListProblem {
     pub index: usize,
     /// What is wrong: lower case, no full stop.
     pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// A list without entries.
+pub(super) fn empty(kind: ListKind) -> List {
+    match kind {
+        ListKind::Cidr => List::Nets(Arc::new(Nets::new(Vec::new()))),
+        ListKind::Asn | ListKind::Int => List::Ints(kind, Arc::from([])),
+        ListKind::Text => List::Texts(Arc::from([])),
+    }
 }
 
 /// Reads the entries of a list; all that are wrong are reported.
 pub(super) fn compile(kind: ListKind, entries: &[&str]) -> Result<List, Vec<ListProblem>> {
     if ENTRIES_MAX < entries.len() {
         let message = format!("a list of {} entries, at most {ENTRIES_MAX} are allowed", entries.len());
-        return Err(vec![ListProblem { index: ENTRIES_MAX, message }]);
+        return Err(vec![ListProblem { index: ENTRIES_MAX, message, hint: None }]);
     }
     let mut problems = Vec::new();
-    let mut note = |index: usize, what: &str| problems.push(ListProblem { index, message: what.to_owned() });
+    let mut note_with = |index: usize, what: &str, hint: Option<String>| {
+        problems.push(ListProblem { index, message: what.to_owned(), hint });
+    };
     let list = match kind {
         ListKind::Cidr => {
             let mut nets = Vec::with_capacity(entries.len());
             for (index, entry) in entries.iter().enumerate() {
                 match parse_cidr(entry.trim()) {
                     Ok(net) => nets.push(net),
-                    Err(problem) => note(index, problem.words()),
+                    Err(problem) => {
+                        let meant = network_meant(entry.trim()).filter(|_| problem == NetProblem::Bits);
+                        note_with(index, problem.words(), meant.map(|net| format!("did you mean `{net}`?")));
+                    }
                 }
             }
             List::Nets(Arc::new(Nets::new(nets)))
@@ -101,8 +117,10 @@ pub(super) fn compile(kind: ListKind, entries: &[&str]) -> Result<List, Vec<List
                 };
                 match number {
                     Some(number) => ints.push(number),
-                    None if kind == ListKind::Asn => note(index, "expected a provider's number such as `64500`"),
-                    None => note(index, "expected a whole number"),
+                    None if kind == ListKind::Asn => {
+                        note_with(index, "expected a provider's number such as `64500`", None)
+                    }
+                    None => note_with(index, "expected a whole number", None),
                 }
             }
             List::Ints(kind, sorted(ints))

@@ -23,7 +23,7 @@ pub(super) fn mail_of(alert: &Alert, facts: &FactBook) -> Content {
         merchant_id,
         merchant: facts.merchant(merchant_id),
         keys: &keys,
-        items: vec![Item { alert, worse: false }],
+        items: vec![Item { alert, worse: false, told_as: None }],
         subject_of: alert,
         subject_more: 0,
         still_firing: 0,

@@ -131,8 +131,12 @@ pub(super) const KEY_LIFECYCLE: Words = Words {
     subject: |_, key| format!("{key} was made from a new network"),
     tell: |t, story| {
         let made = t.evidence.time("made_at").unwrap_or(t.alert.starts_at);
-        story.row("Made", Some(t.zone.at(made)));
-        story.row("Made from", t.sources());
+        let (verb, name) = match t.evidence.text("replaces") {
+            Some(_) => ("Replaced", "Replaced from"),
+            None => ("Made", "Made from"),
+        };
+        story.row(verb, Some(t.zone.at(made)));
+        story.row(name, t.sources());
         story.row("In place of", t.evidence.text("replaces"));
         story.row("By", t.evidence.text("actor"));
         story.row("Keys were made before from", t.evidence.texts("places_before"));

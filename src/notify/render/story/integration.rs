@@ -1,6 +1,7 @@
 //! A key in the wrong place, or one that should be gone: most often a server that was forgotten.
 
 use super::{Story, Telling, Words};
+use crate::alert::Kind;
 use crate::notify::render::evidence::Evidence;
 
 pub(super) const ENV_MISMATCH: Words = Words {
@@ -73,8 +74,14 @@ pub(super) const ROTATED_KEY_USE: Words = Words {
             (true, false) => " Some of those calls are refused.",
             (false, _) => " Those calls are refused.",
         };
-        story.lead = format!("Your replaced {} is still being sent.{what} Put the new key there.", t.key);
-        story.why.push("You replaced this key, and a server still sends it.".to_owned());
+        // Who replaced it is not known. Where another alert says that it was done from an odd place, that comes first.
+        let is_odd = was_replaced_oddly(t);
+        story.lead = match is_odd {
+            true => format!("Your {} was replaced, from a network we had not seen. Check who did it.", t.key),
+            false => format!("Your replaced {} is still being sent.{what} Put the new key there.", t.key),
+        };
+        story.why.push("This key was replaced, and a server still sends it.".to_owned());
+        story.why.push("If none of you replaced it, somebody else can sign in. Tell support at once.".to_owned());
         let fails = match (some, all) {
             (true, true) => "The old key should have stopped. Its calls can fail at any time.",
             (true, false) => "The old key should have stopped. Some of its calls fail.",
@@ -95,6 +102,14 @@ pub(super) const ROTATED_KEY_USE: Words = Words {
     },
     ended: |_, key| format!("Ended: your replaced {key} is no longer sent. Nothing to do."),
 };
+
+/// Whether the same mail tells that the key's successor was made in an odd place.
+fn was_replaced_oddly(t: &Telling<'_>) -> bool {
+    let made: Vec<Evidence<'_>> = t.letter.items.iter().map(|item| Evidence(item.alert)).collect();
+    made.iter().any(|made| {
+        made.0.kind == Kind::KeyLifecycle && made.text("replaces").is_some() && made.text("replaces") == t.alert.key_id
+    }) || t.alert.reasons.iter().any(|reason| reason.kind == Kind::KeyLifecycle)
+}
 
 pub(super) const REVOKED_KEY_USE: Words = Words {
     subject: |_, key| format!("revoked {key} is still being sent"),

@@ -46,12 +46,12 @@ pub(super) const IP_FANOUT: Words = Words {
 pub(super) const IMPOSSIBLE_TRAVEL: Words = Words {
     subject: |_, key| format!("{key} used in two countries at once"),
     tell: |t, story| {
-        let (new, usual) = (t.evidence.text("country"), t.evidence.text("usual_country"));
+        let (new, usual) = (t.evidence.country("country"), t.evidence.country("usual_country"));
         story.row("New country", new.clone());
         story.row("Usual country", usual.clone());
         story.lead = match (new, usual) {
             (Some(new), Some(usual)) => {
-                format!("Your {} was used in {new} and in {usual} at the same time. Check that both are yours.", t.key)
+                format!("Your {} was used in {new} and {usual} at once. Check that both are yours.", t.key)
             }
             _ => format!("Your {} was used in two countries at the same time. Check that both are yours.", t.key),
         };
@@ -77,11 +77,22 @@ pub(super) const NEW_USER_AGENT: Words = Words {
 pub(super) const NEW_ENDPOINT: Words = Words {
     subject: |_, key| format!("{key}: first refunds or payouts"),
     tell: |t, story| {
-        story.row("New calls", t.evidence.text("endpoint"));
+        story.row("New calls", t.evidence.texts("endpoints").or_else(|| t.evidence.text("endpoint")));
         story.lead = format!("Your {} was used to move money out for the first time. Check that you did it.", t.key);
         story.why.push("This key was never used for such calls before.".to_owned());
-        tell(t, story);
-        story.row("Such calls", t.evidence.count("calls_to_it").map(number));
+        let such = t.evidence.count("calls_to_it");
+        match such {
+            // Calls before the third are in that number, and in no other.
+            Some(n) if t.accepted + t.refused < n => {
+                let first = t.evidence.first_call().unwrap_or(t.alert.starts_at);
+                story.row("First call", Some(t.zone.at(first)));
+                story.row("Last call", t.time("last_at"));
+                story.row("Such calls", such.map(number));
+            }
+            _ => t.calls(story),
+        }
+        story.row("Sent from", t.sources());
+        advise(t, story);
         story.nothing = "There is nothing to do if you began to refund or pay out by program.";
         story.trade = "If the money is not yours to move, revoke the key first. It stops your shop until the new key is in place.";
     },

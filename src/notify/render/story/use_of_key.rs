@@ -1,8 +1,8 @@
 //! Calls that are accepted and not as usual: somebody else may have the key.
 
 use super::super::when::count;
-use super::Words;
 use super::misuse::{REPLACE, TRADE};
+use super::{Words, also};
 
 pub(super) const NEW_IP: Words = Words {
     subject: |_, key| format!("{key} used from a new network"),
@@ -14,7 +14,10 @@ pub(super) const NEW_IP: Words = Words {
         story.why.extend(t.evidence.nearest());
         story.why.extend(t.watched());
         story.why.extend(t.evidence.odds().map(|odds| format!("For this key, a new network comes {odds}.")));
-        story.nothing = "There is nothing to do if you moved a server, made a new release, or an agency works there.";
+        story.nothing = match also::sentences(t).is_empty() {
+            true => "There is nothing to do if you moved a server, made a new release, or an agency works there.",
+            false => "There is nothing to do if you know who made these calls, and why.",
+        };
         story.steps = REPLACE;
         story.trade = TRADE;
         story.did = "We blocked nothing.";

@@ -1,7 +1,8 @@
 //! Calls that stay out or are refused: something broke.
 
+use super::super::evidence::Evidence;
 use super::super::when::{count, number};
-use super::Words;
+use super::{Story, Telling, Words};
 
 pub(super) const DROP: Words = Words {
     subject: |_, key| format!("{key}: far fewer calls than usual"),
@@ -34,26 +35,59 @@ pub(super) const ERROR_BURST: Words = Words {
     subject: |_, key| format!("{key}: many calls are refused"),
     tell: |t, story| {
         t.count_and_senders("Refused", story);
-        story.row("Reason", t.evidence.text("reason").map(|reason| reason.replace('_', " ")));
-        let is_own = t.evidence.flag("from_known_network");
-        story.lead = if is_own {
-            format!("Many calls with your {} are refused. These payments fail. Check what changed.", t.key)
-        } else {
-            format!("Calls with your {} from a network that is not yours are refused.", t.key)
-        };
+        story.row("Reason", t.evidence.refused_why());
         story.why.extend(t.evidence.odds().map(|odds| format!("So many refusals come {odds} for this key.")));
-        story.nothing = if is_own {
-            "There is nothing to do if you know of it and are at work on it."
+        story.did = "The gateway refused these calls. We changed nothing.";
+        if t.evidence.is_by_strangers() {
+            by_strangers(t, story);
         } else {
-            "There is nothing to do if a partner of yours tried something out."
-        };
+            by_its_own(t, story);
+        }
+    },
+    ended: |alert, key| match Evidence(alert).is_by_strangers() {
+        true => format!("Ended: others no longer try your {key}."),
+        false => format!("Ended: calls with your {key} are accepted again. Nothing to do."),
+    },
+};
+
+fn by_strangers(t: &Telling<'_>, story: &mut Story) {
+    story.lead = format!("Others try your {}. Calls from networks that are not yours are refused.", t.key);
+    story.why.push("Whoever sends these calls has your key, or a part of it.".to_owned());
+    story.nothing = "There is nothing to do if a partner of yours tried something out.";
+    story.steps = &[
+        "Ask whether a partner or an agency of yours sends these calls.",
+        "If nobody knows them, make a new key in the Control Panel (Profile Settings, API Key).",
+        "Put the new key on your server and check that one payment works.",
+        "Revoke the old key.",
+        "Tell support what you found and give them the reference.",
+    ];
+    story.after = "If nobody of yours knows these calls, do replace the key.";
+}
+
+fn by_its_own(t: &Telling<'_>, story: &mut Story) {
+    story.nothing = "There is nothing to do if you know of it and are at work on it.";
+    if t.evidence.is_rate_limited() {
+        story.lead = format!("Your {} calls more often than it may, and is refused. Let it call less often.", t.key);
         story.steps = &[
+            "Look for a program that repeats failed calls without a pause.",
+            "Let it wait after each refusal, and longer each time.",
+            "Ask support if your shop needs so many calls.",
+        ];
+        return;
+    }
+    story.lead = format!("Many calls with your {} are refused. These payments fail. Check what changed.", t.key);
+    story.steps = if t.evidence.is_about_header() {
+        &[
             "Look up what was released or changed when the refusals began. Undo it if you can.",
             "Check that your program sends the whole key in the header X-API-Key.",
             "Make one small payment and check that it works.",
             "Tell support the reason given above if you cannot find the cause.",
-        ];
-        story.did = "The gateway refused these calls. We changed nothing.";
-    },
-    ended: |_, key| format!("Ended: calls with your {key} are accepted again. Nothing to do."),
-};
+        ]
+    } else {
+        &[
+            "Look up what was released or changed when the refusals began. Undo it if you can.",
+            "Make one small payment and check that it works.",
+            "Tell support what stands above as the reason if you cannot find the cause.",
+        ]
+    };
+}
