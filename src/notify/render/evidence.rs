@@ -301,7 +301,7 @@ fn amount(value: &Value) -> Option<String> {
 fn percent(value: &Value) -> Option<String> {
     let percent = value.as_f64().filter(|share| (0.0..=1.0).contains(share))? * 100.0;
     Some(match percent {
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.1 => "less than 0.1 %".to_owned(),
         p if p < 1.0 => format!("{p:.1} %"),
         p => format!("{p:.0} %"),

@@ -5,7 +5,9 @@ use super::evidence::Evidence;
 use crate::alert::Alert;
 
 /// What such a step begins with, and when it fits.
-const CONDITIONS: [(&str, fn(Evidence<'_>) -> bool); 7] = [
+type Condition = (&'static str, fn(Evidence<'_>) -> bool);
+
+const CONDITIONS: [Condition; 7] = [
     ("For a test key at live, ", |evidence| evidence.test_key_at_live()),
     ("For a live key at the sandbox, ", |evidence| !evidence.test_key_at_live()),
     ("If others can read that test system, ", |evidence| !evidence.test_key_at_live()),
