@@ -43,11 +43,11 @@ const FEW_A_DAY: f64 = 50.0;
 const BURST_FLOOR: f64 = 1.8;
 /// Where calls come in rows, each row is a count of its own: a short window takes so many times the expected ones at most, and
 /// so many times the largest ten minutes; an hour takes about the largest hour. These have shown how far the key's counts reach, so
-/// that its odds are taken with a part of the scatter only, and neither clumps nor a heavy tail are allowed for as well.
+/// that its odds are taken with a part of the scatter only, and no heavy tail is allowed for as well.
 const ROW_FLOOR: f64 = 3.0;
 const ROW_TIMES: f64 = 1.3;
 const ROW_HOUR_TIMES: f64 = 0.9;
-const ROW_SCATTER: f64 = 0.3;
+const ROW_SCATTER: f64 = 0.2;
 /// Calls in the last ten minutes, in times the expected, for what has begun to go on.
 const GOES_ON: f64 = 1.5;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
@@ -175,7 +175,7 @@ impl Rates {
             observed
         };
         let scatter = self.alpha(length.length);
-        let alpha = if self.is_in_rows() { ROW_SCATTER * scatter } else { scatter + clumps(expected) };
+        let alpha = if self.is_in_rows() { ROW_SCATTER * scatter } else { scatter } + clumps(expected);
         let raw = surprise_high(trimmed as u64, expected, alpha);
         let surprise = if is_short && !self.is_in_rows() { self.tail.corrected(raw) } else { raw };
         let needed = ask.surprise - length.fewer;
