@@ -125,7 +125,7 @@ fn wrong_use_is_said() {
         (&["--rules", "no-such-folder"], 1, "no-such-folder"),
         (&["--set", "no-such-rule.x=1", "--seeds", "1"], 2, "no-such-rule"),
         (&["budget", "--set", "nonsense"], 2, "RULE.PARAM=VALUE"),
-        (&["nab", "--data", "no-such-folder"], 3, "no-such-folder/labels/combined_windows.json"),
+        (&["nab", "--data", "no-such-folder"], 3, "`no-such-folder` is no checkout of NAB"),
     ] {
         let run = lab(args);
         assert_eq!(run.status.code(), Some(code), "{args:?}: {}", text(&run.stderr));

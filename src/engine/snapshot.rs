@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
-use crate::engine::baseline::rates::{KeyClock, Rates, RatesParts};
+use crate::engine::baseline::rates::{Rates, RatesParts};
 use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::baseline::values::{SeenValue, ValueBook};
@@ -22,8 +22,10 @@ use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
 mod before;
+mod clocks;
 mod numbers;
 
+use clocks::StoredClocks;
 use numbers::Numbers;
 
 /// The version that is written.
@@ -110,11 +112,7 @@ struct StoredRates<'a> {
     more: [f32; 8],
 }
 
-/// What version 5 added behind a subject: by the key's place, what it has shown of its clock.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredClocks(Vec<(u32, i16, i16, f32, u16, bool)>);
-
-/// And behind a shard: its last short gap.
+/// What version 5 added behind a shard: its last short gap.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredLull(Option<(i64, i64)>);
 
@@ -249,7 +247,7 @@ pub fn encode_subject(subject: &Subject) -> Vec<u8> {
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
     };
-    write(&(stored, store_clocks(&subject.keys)), 512 + 1_024 * subject.keys.len())
+    write(&(stored, StoredClocks::of(&subject.keys)), 512 + 1_024 * subject.keys.len())
 }
 
 /// Reads a subject. `current_to` comes from its row.
@@ -263,7 +261,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         _ => postcard::from_bytes(rest).map_err(damaged)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
-    load_clocks(clocks, &mut keys)?;
+    clocks.put_into(&mut keys)?;
     Ok(Subject {
         id: stored.id.into_owned().into(),
         merchant: MerchantFeatures { networks: load_networks(stored.networks), agents: load_values(stored.agents) },
@@ -420,21 +418,6 @@ fn load_values(stored: StoredValues) -> ValueBook {
         is_young,
     };
     ValueBook::from_entries(stored.seen.into_iter().map(one).collect(), stored.is_overfull)
-}
-
-/// Only of those keys that have shown something, or are in doubt.
-fn store_clocks(keys: &[Key]) -> StoredClocks {
-    let clocks = keys.iter().enumerate().map(|(place, key)| (place as u32, key.features.rates.clock()));
-    let shown = clocks.filter(|(_, clock)| *clock != KeyClock::default());
-    StoredClocks(shown.map(|(place, c)| (place, c.lag, c.other, c.lead, c.hours, c.stays)).collect())
-}
-
-fn load_clocks(stored: StoredClocks, keys: &mut [Key]) -> Result<(), SnapshotError> {
-    for (place, lag, other, lead, hours, stays) in stored.0 {
-        let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of a clock is not there"))?;
-        key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
-    }
-    Ok(())
 }
 
 fn store_rates(rates: &Rates) -> StoredRates<'_> {
