@@ -1,5 +1,6 @@
 //! Alerts as people read them at a terminal: wrapped, plain, no colour, references never cut.
 
+pub use crate::engine::detect::volume::number as thousands;
 use serde_json::Value;
 
 use crate::alert::Alert;
@@ -139,19 +140,6 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
         }
     }
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
-}
-
-/// A number with commas between thousands.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
