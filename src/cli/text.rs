@@ -90,9 +90,13 @@ fn chart(alert: &Alert) -> String {
 pub fn told(alert: &Alert, told: &[Told], width: usize) -> String {
     let mut text = String::from("\nwho was told\n");
     let field = |name: &str| alert.evidence.get(name).and_then(Value::as_str);
-    if field("ended") == Some("platform_incident") {
-        let by = field("taken_by").unwrap_or("a platform incident");
-        let line = format!("{by} has taken it over, as many merchants have it, and tells operations");
+    let taken = |line: &str| format!("{} has taken it over, {line}", field("taken_by").unwrap_or("another alert"));
+    let line = match field("ended") {
+        Some("platform_incident") => Some(taken("as many merchants have it, and tells operations")),
+        Some("key_scan") => Some(taken("as the same network came with keys of many merchants, and tells support")),
+        _ => None,
+    };
+    if let Some(line) = line {
         text.push_str(&format!("{}\n", wrap(&line, width, "  ")));
     } else if told.is_empty() {
         text.push_str("  nobody yet\n");
@@ -165,7 +169,13 @@ mod tests {
             "evidence": {"ended": "platform_incident", "taken_by": "kw-2"}, "runbook": []});
         let mut alert: Alert = serde_json::from_value(record).unwrap();
         let text = told(&alert, &[], 200);
-        assert!(text.contains("kw-2 has taken it over") && !text.contains("nobody yet"), "{text}");
+        assert!(
+            text.contains("kw-2 has taken it over, as many merchants have it") && !text.contains("nobody"),
+            "{text}"
+        );
+        alert.evidence["ended"] = "key_scan".into();
+        let text = told(&alert, &[], 200);
+        assert!(text.contains("kw-2 has taken it over, as the same network") && !text.contains("nobody yet"), "{text}");
         alert.evidence = serde_json::json!({});
         assert!(told(&alert, &[], 200).contains("nobody yet"));
     }

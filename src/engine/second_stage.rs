@@ -5,12 +5,13 @@
 //! same comes of it however the subjects are spread over partitions and in whatever order the signals arrive.
 //!
 //! It opens cases of its own (many merchants in trouble at once, one network at the doors of several merchants), and
-//! takes alerts over: a merchant is not told that calls are missing when they are missing everywhere.
+//! takes alerts over: a merchant is not told that calls are missing when they are missing everywhere, and what one network
+//! does with the keys of many merchants is one matter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::alert::{Alert, State};
+use crate::alert::{Alert, Kind, State};
 use crate::engine::shard::Change;
 use crate::rules::RuleSet;
 use crate::time::{MINUTE, Millis};
@@ -24,7 +25,7 @@ mod stored;
 use activity::Activity;
 use doors::Doors;
 use platform::Platform;
-use signal::{Finding, Knock, Signal};
+use signal::{Finding, Knock, Misused, Signal};
 
 /// Findings, and as many knocks, that are merged of one minute: those that come first by name.
 const SIGNALS_PER_MINUTE: usize = 10_000;
@@ -52,6 +53,7 @@ struct Minute {
     found: BTreeMap<String, Finding>,
     ended: BTreeMap<String, Millis>,
     knocks: BTreeMap<(String, String), Knock>,
+    misused: BTreeMap<String, Misused>,
     active: Activity,
 }
 
@@ -82,14 +84,13 @@ pub struct Taking {
     pub alert_id: String,
     /// The alert that has it.
     pub by: String,
+    /// What that one is about.
+    pub kind: Kind,
     /// When (event time).
     pub at: Millis,
     /// False = it goes on by itself: the one that had it is over.
     pub is_taken: bool,
 }
-
-/// Why an alert ended that was taken over.
-pub const TAKEN: &str = "platform_incident";
 
 impl Taking {
     /// The record after it.
@@ -102,7 +103,7 @@ impl Taking {
             if alert.state == State::Firing {
                 alert.state = State::Resolved;
                 alert.ends_at = Some(self.at.max(alert.starts_at));
-                alert.evidence["ended"] = TAKEN.into();
+                alert.evidence["ended"] = self.kind.as_str().into();
             }
             alert.evidence["taken_by"] = self.by.clone().into();
         } else {
@@ -132,7 +133,7 @@ pub fn still_taken(taken: &Alert, mut alert: Alert) -> Alert {
     }
     if alert.state == State::Firing {
         (alert.state, alert.ends_at) = (State::Resolved, taken.ends_at);
-        alert.evidence["ended"] = TAKEN.into();
+        alert.evidence["ended"] = taken.evidence["ended"].clone();
     }
     alert.evidence["taken_by"] = taken.evidence["taken_by"].clone();
     alert
@@ -140,8 +141,12 @@ pub fn still_taken(taken: &Alert, mut alert: Alert) -> Alert {
 
 /// Whether it is over for no other reason than that it was taken.
 fn ends_as_taken(alert: &Alert) -> bool {
-    alert.evidence.get("ended").and_then(serde_json::Value::as_str) == Some(TAKEN)
+    let ended = alert.evidence.get("ended").and_then(serde_json::Value::as_str);
+    ended.is_some_and(|why| TAKERS.iter().any(|kind| kind.as_str() == why))
 }
+
+/// What takes alerts over; why they ended then.
+pub const TAKERS: [Kind; 2] = [Kind::PlatformIncident, Kind::KeyScan];
 
 /// The moment up to which everything is merged.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +191,9 @@ impl SecondStage {
                 let door = (knock.network.clone(), knock.merchant.clone());
                 put(&mut minute.knocks, door, knock, Knock::join)
             }
+            Signal::Misused(misused) => put(&mut minute.misused, misused.alert_id.clone(), misused, |known, other| {
+                known.stands_alone |= other.stands_alone;
+            }),
             Signal::Active(tens) => {
                 minute.active.merge_one(&tens);
                 false
@@ -224,10 +232,10 @@ impl SecondStage {
             let minute = self.waiting.remove(&next).unwrap_or_default();
             let now = Now { end: (next + 1) * MINUTE, read };
             self.merged_to = Some(now.end);
-            let Minute { found, ended, knocks, active } = minute;
+            let Minute { found, ended, knocks, misused, active } = minute;
             self.activity.merge(&active, now.end);
             self.counts.dropped += self.platform.merge(found, &ended, &self.activity, now, rules, out);
-            self.counts.dropped += self.doors.merge(knocks, now, rules, out);
+            self.counts.dropped += self.doors.merge(knocks, misused, &ended, now, rules, out);
         }
         self.merged_to = self.merged_to.max(Some(to * MINUTE));
     }

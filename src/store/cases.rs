@@ -248,8 +248,13 @@ fn group_id(receiver: Receiver, merchant_id: &str) -> String {
 impl Tellings {
     /// Without a time the group tells of the alert when something else makes it due.
     fn add(&mut self, alert: &Alert, due_at: Option<Millis>) {
+        self.add_for(alert, due_at, |_| true);
+    }
+
+    /// The same for some receivers.
+    fn add_for(&mut self, alert: &Alert, due_at: Option<Millis>, hears: impl Fn(Receiver) -> bool) {
         let merchant = alert.merchant_id.as_deref().unwrap_or_default();
-        for receiver in alert.audience.receivers() {
+        for receiver in alert.audience.receivers().iter().filter(|receiver| hears(**receiver)) {
             let telling = self.0.entry((*receiver, merchant.to_owned())).or_default();
             telling.due_at = telling.due_at.into_iter().chain(due_at).min();
             telling.alert_ids.insert(alert.alert_id.clone());

@@ -1,9 +1,9 @@
 //! Law 2 for what is seen across shards: the same comes of the same signals, in whatever order and however often they
 //! arrive, and by whichever steps time goes on.
 
-use keywatch::alert::{Alert, Kind};
+use keywatch::alert::{Alert, Kind, State};
 use keywatch::engine::second_stage::activity::Activity;
-use keywatch::engine::second_stage::signal::{Finding, Knock, Signal};
+use keywatch::engine::second_stage::signal::{Finding, Knock, Misused, Signal};
 use keywatch::engine::second_stage::{SecondStage, StageOutput, Taking};
 use keywatch::rules::RuleSet;
 use keywatch::time::{HOUR, MINUTE, Millis, SECOND};
@@ -23,13 +23,24 @@ fn signals(seed: u64) -> Vec<Signal> {
             1 => (at, Kind::Drop),
             2 => (at, Kind::Spike),
             _ => {
-                signals.push(Signal::Knock(Knock {
-                    network: format!("198.51.{}.0/24", numbers.below(12)),
-                    address: format!("198.51.100.{}", numbers.below(9)),
-                    merchant,
-                    accepted: numbers.below(5) == 0,
-                    at,
-                }));
+                let network = format!("198.51.{}.0/24", numbers.below(12));
+                let accepted = numbers.below(3) == 0;
+                if accepted {
+                    let alert_id = format!("kw-{n:03}");
+                    let misused = |at, stands_alone| {
+                        let (alert_id, network, merchant) = (alert_id.clone(), network.clone(), merchant.clone());
+                        Signal::Misused(Misused { alert_id, network, merchant, stands_alone, at })
+                    };
+                    let later = at + numbers.below(HOUR as u64) as i64;
+                    signals.push(misused(at, false));
+                    match numbers.below(4) {
+                        0 => signals.push(misused(later, true)),
+                        1 | 2 => signals.push(Signal::Ended { alert_id, at: later }),
+                        _ => {}
+                    }
+                }
+                let address = format!("198.51.100.{}", numbers.below(9));
+                signals.push(Signal::Knock(Knock { network, address, merchant, accepted, at }));
                 continue;
             }
         };
@@ -72,12 +83,12 @@ fn merged(signals: &[Signal], rules: &RuleSet, step: Millis) -> (Vec<Alert>, Vec
 #[test]
 fn the_order_of_signals_and_the_steps_of_time_change_nothing() {
     let rules = rules(&[]);
-    let mut kinds = std::collections::BTreeSet::new();
+    let (mut kinds, mut takings) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
     for seed in 0..20 {
         let mut signals = signals(seed);
         let want = merged(&signals, &rules, 30 * SECOND);
         kinds.extend(want.0.iter().map(|alert| alert.kind));
-        assert!(want.1.iter().any(|taking| taking.is_taken), "{want:#?}");
+        takings.extend(want.1.iter().map(|taking| (taking.kind, taking.is_taken)));
         let mut numbers = Numbers::new(seed + 1_000);
         for step in [7 * SECOND, MINUTE, 4 * MINUTE] {
             for at in (1..signals.len()).rev() {
@@ -90,6 +101,60 @@ fn the_order_of_signals_and_the_steps_of_time_change_nothing() {
         }
     }
     assert!(kinds.contains(&Kind::PlatformIncident) && kinds.contains(&Kind::KeyScan), "{kinds:?}");
+    let want = [(Kind::KeyScan, false), (Kind::KeyScan, true), (Kind::PlatformIncident, true)];
+    assert_eq!(takings, want.into());
+}
+
+/// One network uses keys of three merchants; what was found about each key before and after is part of that.
+#[test]
+fn a_scan_takes_over_what_was_found_about_each_key() {
+    const NETWORK: &str = "198.51.100.0/24";
+    let rules = rules(&[]);
+    let at = |minutes: i64| START + minutes * MINUTE;
+    let knock = |n: u32, minutes| {
+        let (address, merchant) = ("198.51.100.7".to_owned(), format!("m_{n}"));
+        Signal::Knock(Knock { network: NETWORK.into(), address, merchant, accepted: true, at: at(minutes) })
+    };
+    let misused = |id: &str, merchant: &str, minutes, stands_alone| {
+        let network = if id == "elsewhere" { "203.0.113.0/24" } else { NETWORK };
+        let (alert_id, network, merchant) = (id.into(), network.into(), merchant.into());
+        Signal::Misused(Misused { alert_id, network, merchant, stands_alone, at: at(minutes) })
+    };
+    let signals = [
+        misused("long ago", "m_0", -70, false),
+        misused("before", "m_0", 0, false),
+        knock(0, 0),
+        misused("payout", "m_1", 1, true),
+        knock(1, 1),
+        misused("elsewhere", "m_1", 1, false),
+        misused("goes on", "m_2", 2, false),
+        knock(2, 2),
+        misused("after", "m_3", 20, false),
+        knock(3, 20),
+        misused("later payout", "m_4", 21, false),
+        misused("later payout", "m_4", 25, true),
+        Signal::Ended { alert_id: "after".into(), at: at(40) },
+        // An hour after the last knock the scan is over. What the network then does with a key is its merchant's matter.
+        knock(2, 100),
+        knock(3, 101),
+    ];
+    let (alerts, takings) = merged(&signals, &rules, 30 * SECOND);
+    let scan = &alerts[0];
+    assert_eq!((scan.kind, &*scan.subject), (Kind::KeyScan, "source 198.51.100.0/24"));
+    assert!(takings.iter().all(|taking| taking.by == scan.alert_id && taking.kind == Kind::KeyScan));
+    let told: Vec<(&str, bool, i64)> =
+        takings.iter().map(|one| (one.alert_id.as_str(), one.is_taken, (one.at - START) / MINUTE)).collect();
+    let want = [
+        ("before", true, 3),
+        ("goes on", true, 3),
+        ("after", true, 21),
+        ("later payout", true, 22),
+        ("later payout", false, 26),
+        ("goes on", false, 101),
+    ];
+    assert_eq!(told, want);
+    let last = alerts.last().unwrap();
+    assert_eq!((last.state, &last.evidence["alerts_taken"]), (State::Resolved, &3.into()), "{alerts:#?}");
 }
 
 #[test]

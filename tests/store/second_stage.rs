@@ -8,7 +8,7 @@ use Severity::{High, Warning};
 
 fn taking(start: i64, is_taken: bool) -> Taking {
     let alert_id = alert(start, 1, Warning).alert_id;
-    Taking { alert_id, by: "kw-platform".into(), at: START + 10 * MINUTE, is_taken }
+    Taking { alert_id, by: "kw-platform".into(), kind: Kind::PlatformIncident, at: START + 10 * MINUTE, is_taken }
 }
 
 async fn stored(store: &TestStore) -> Vec<Alert> {

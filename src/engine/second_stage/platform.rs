@@ -267,7 +267,7 @@ impl Case<'_> {
             open.news_at = open.news_at.max(open.last_at);
             if !self.rule.is_shadow() {
                 let (alert_id, by) = (id.clone(), by.clone());
-                self.out.takings.push(Taking { alert_id, by, at: self.now.end, is_taken: true });
+                self.out.takings.push(Taking { alert_id, by, kind: self.rule.kind, at: self.now.end, is_taken: true });
             }
             open.taken.insert(id, seen);
         }
@@ -291,7 +291,7 @@ impl Case<'_> {
         let by = open.alert_id(self.direction);
         for (id, _) in open.taken.iter().filter(|(_, taken)| !taken.is_over) {
             let (alert_id, by) = (id.clone(), by.clone());
-            self.out.takings.push(Taking { alert_id, by, at: self.now.end, is_taken: false });
+            self.out.takings.push(Taking { alert_id, by, kind: self.rule.kind, at: self.now.end, is_taken: false });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Kind, State};
+use crate::alert::{Alert, Kind, State};
 use crate::engine::baseline::networks::Network;
 use crate::engine::novelty::{Novelty, agent_of};
 use crate::engine::second_stage::activity::Tens;
@@ -27,6 +27,8 @@ pub enum Signal {
     },
     /// A stranger at a merchant's door.
     Knock(Knock),
+    /// An alert about what a network does with a key.
+    Misused(Misused),
     /// Who was active in ten minutes.
     Active(Tens),
 }
@@ -63,6 +65,22 @@ pub struct Knock {
     pub at: Millis,
 }
 
+/// An alert about what one network does with one key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Misused {
+    /// The alert.
+    pub alert_id: String,
+    /// The network.
+    pub network: String,
+    /// Whose key it is.
+    pub merchant: String,
+    /// The key moved money or read secrets for the first time, or was used from other networks too: what one network does
+    /// with many keys says less.
+    pub stands_alone: bool,
+    /// When it was found (event time).
+    pub at: Millis,
+}
+
 impl Signal {
     /// When it happened, in event time: it is merged with what others tell of the same minute.
     pub fn at(&self) -> Millis {
@@ -70,6 +88,7 @@ impl Signal {
             Signal::Found(finding) => finding.at,
             Signal::Ended { at, .. } => *at,
             Signal::Knock(knock) => knock.at,
+            Signal::Misused(misused) => misused.at,
             Signal::Active(tens) => tens.at(),
         }
     }
@@ -83,6 +102,8 @@ impl Signal {
                 let how = if knock.accepted { "accepted" } else { "refused" };
                 format!("{how}/{}/{}", knock.network, knock.merchant)
             }
+            Signal::Misused(misused) if misused.stands_alone => format!("alone/{}", misused.alert_id),
+            Signal::Misused(misused) => format!("misused/{}", misused.alert_id),
             Signal::Active(tens) => tens.name(),
         }
     }
@@ -97,17 +118,24 @@ impl Signal {
     /// What a change of a case is to all shards.
     fn of(change: &Change) -> Option<Signal> {
         let alert = &change.alert;
-        if change.foster || !alert.kind.is_of_volume() {
+        if change.foster {
             return None;
         }
+        let network = network_of_misuse(alert);
         // Who tries out keys from elsewhere is no trouble of the platform.
-        if alert.evidence.get("from_known_network").and_then(serde_json::Value::as_bool) == Some(false) {
-            return None;
-        }
-        match alert.state {
-            State::Resolved => Some(Signal::Ended { alert_id: alert.alert_id.clone(), at: change.at }),
-            State::Firing if alert.revision > 1 => None,
-            State::Firing => Some(Signal::Found(Finding {
+        let is_of_volume = alert.kind.is_of_volume() && is_from_known_network(alert) != Some(false);
+        match (alert.state, network) {
+            (State::Resolved, _) if is_of_volume || network.is_some() => {
+                Some(Signal::Ended { alert_id: alert.alert_id.clone(), at: change.at })
+            }
+            (State::Firing, Some(network)) => Some(Signal::Misused(Misused {
+                alert_id: alert.alert_id.clone(),
+                network: network.to_owned(),
+                merchant: alert.merchant_id.clone().or_else(|| alert.key_id.clone())?,
+                stands_alone: stands_alone(alert, network),
+                at: change.at,
+            })),
+            (State::Firing, None) if is_of_volume && alert.revision == 1 => Some(Signal::Found(Finding {
                 alert_id: alert.alert_id.clone(),
                 kind: alert.kind,
                 merchant: alert.merchant_id.clone().or_else(|| alert.key_id.clone())?,
@@ -115,8 +143,34 @@ impl Signal {
                 began: alert.starts_at,
                 at: change.at,
             })),
+            _ => None,
         }
     }
+}
+
+/// The network that an alert says misuses a key.
+fn network_of_misuse(alert: &Alert) -> Option<&str> {
+    use Kind::{EnvMismatch, ErrorBurst, RevokedKeyUse, RotatedKeyUse, SuspendedUse};
+    let is_of_misuse = match alert.kind {
+        ErrorBurst => is_from_known_network(alert) == Some(false),
+        RevokedKeyUse | RotatedKeyUse | SuspendedUse | EnvMismatch => true,
+        kind => kind.is_of_misuse(),
+    };
+    let source = alert.source.as_ref().filter(|_| is_of_misuse && alert.key_id.is_some())?;
+    Some(source.network.as_str()).filter(|network| !network.is_empty())
+}
+
+fn stands_alone(alert: &Alert, network: &str) -> bool {
+    let evidence = |name: &str| alert.evidence.get(name);
+    let sources = evidence("sources").and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
+    let is_elsewhere = |source: &serde_json::Value| source.get("network").is_some_and(|other| other != network);
+    alert.reasons.iter().any(|reason| reason.kind == Kind::NewEndpoint)
+        || evidence("new_call").is_some_and(|call| !call.is_null())
+        || sources.iter().any(is_elsewhere)
+}
+
+fn is_from_known_network(alert: &Alert) -> Option<bool> {
+    alert.evidence.get("from_known_network").and_then(serde_json::Value::as_bool)
 }
 
 impl Knock {

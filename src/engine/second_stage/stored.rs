@@ -62,6 +62,7 @@ impl Minute {
         let found = self.found.values().cloned().map(Signal::Found);
         let ended = self.ended.iter().map(|(alert_id, at)| Signal::Ended { alert_id: alert_id.clone(), at: *at });
         let active = self.active.clone().close(Millis::MAX).into_iter().map(Signal::Active);
-        found.chain(ended).chain(self.knocks.values().cloned().map(Signal::Knock)).chain(active)
+        let knocks = self.knocks.values().cloned().map(Signal::Knock);
+        found.chain(ended).chain(knocks).chain(self.misused.values().cloned().map(Signal::Misused)).chain(active)
     }
 }

@@ -6,6 +6,7 @@ use super::clean::foreign;
 use super::country::country_name;
 use super::when::{Zone, duration, number};
 use crate::alert::{Alert, Kind, State};
+use crate::engine::second_stage::TAKERS;
 use crate::time::{MINUTE, Millis, parse_duration, parse_rfc3339};
 
 /// Longest shown text of a stranger.
@@ -192,9 +193,10 @@ impl<'a> Evidence<'a> {
             || sources.iter().any(|source| part(source, "hides", 40).is_some())
     }
 
-    /// Ended because another alert has taken it over: what it is about goes on.
-    pub fn is_taken_over(self) -> bool {
-        self.0.state == State::Resolved && self.field("ended").and_then(Value::as_str) == Some("platform_incident")
+    /// Ended because another alert has taken it over, one of this kind: what it is about goes on.
+    pub fn taken_over_by(self) -> Option<Kind> {
+        let ended = self.field("ended").and_then(Value::as_str).filter(|_| self.0.state == State::Resolved)?;
+        TAKERS.into_iter().find(|kind| kind.as_str() == ended)
     }
 
     /// The direction of an `env_mismatch`: true where a test key came to the live system.
@@ -275,6 +277,7 @@ fn label(name: &str) -> String {
         "first_at" => return "First call".to_owned(),
         "last_at" => return "Last call".to_owned(),
         "taken_by" => return "Taken over by".to_owned(),
+        "alerts_taken" => return "Alerts of keys taken over".to_owned(),
         "sample_event_ids" => return "Sample events".to_owned(),
         _ => {}
     }

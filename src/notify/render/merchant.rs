@@ -5,7 +5,7 @@ use super::evidence::Evidence;
 use super::steps::fitting;
 use super::story::{Story, grown, lower_first, story, subject};
 use super::{Item, Letter};
-use crate::alert::State;
+use crate::alert::{Kind, State};
 use crate::notify::render::clean::{clean, foreign};
 use crate::notify::render::when::count;
 
@@ -37,9 +37,14 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
     let firing = shown.iter().filter(|item| item.alert.state == State::Firing).count();
     let all = count((shown.len() + hidden) as i64, "thing");
     let first = shown.first().map(|item| story(letter, item.alert).lead).unwrap_or_default();
-    let are_taken = shown.iter().all(|item| Evidence(item.alert).is_taken_over());
+    let mut takers = shown.iter().map(|item| Evidence(item.alert).taken_over_by());
+    let taker = takers.next().flatten().filter(|first| takers.all(|taker| taker == Some(*first)));
     out.push(Block::Lead(match firing {
-        0 if are_taken => format!(
+        0 if taker == Some(Kind::KeyScan) => format!(
+            "Ended as yours alone: {all} about your keys. The same strangers used keys of many merchants. Replace your keys \
+             if you have not done it."
+        ),
+        0 if taker.is_some() => format!(
             "Ended as yours alone: {all} about your keys. Many merchants have this now. The cause does not lie with you."
         ),
         0 => format!(
@@ -51,7 +56,7 @@ fn push_several(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize, out: &mu
         shown
             .iter()
             .map(|item| {
-                if Evidence(item.alert).is_taken_over() {
+                if Evidence(item.alert).taken_over_by().is_some() {
                     format!("Followed for all merchants: {}", lower_first(&subject(item.alert)))
                 } else if item.alert.state == State::Resolved {
                     format!("Ended: {}", lower_first(&subject(item.alert)))

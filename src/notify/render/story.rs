@@ -241,8 +241,8 @@ pub fn story(letter: &Letter<'_>, alert: &Alert) -> Story {
     if story.why.is_empty() {
         story.why.push("This is not usual for this key.".to_owned());
     }
-    if evidence.is_taken_over() {
-        also::taken_over(&telling, &mut story);
+    if let Some(taker) = evidence.taken_over_by() {
+        also::taken_over(&telling, taker, &mut story);
     } else if alert.state == State::Resolved {
         story.lead = (words(alert.kind).ended)(alert, &telling.key);
         story.row("Began", Some(zone.at(alert.starts_at)));

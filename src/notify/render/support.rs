@@ -79,13 +79,16 @@ fn heads(letter: &Letter<'_>, shown: &[Item<'_>], hidden: usize) -> Vec<Block> {
     };
     if let ([one], 0) = (shown, hidden) {
         let (fact, severity) = (fact(one.alert), one.alert.severity.as_str());
+        let taker = Evidence(one.alert).taken_over_by().map(|kind| kind.as_str().replace('_', " "));
         return vec![Block::Lead(match (one.alert.state, one.alert.ends_at) {
-            (State::Resolved, Some(end)) if Evidence(one.alert).is_taken_over() => format!(
-                "Ended by itself after {}{whose}, and goes on at many merchants: {fact}. A platform incident has taken it over.",
-                duration(end - one.alert.starts_at)
-            ),
             (State::Resolved, Some(end)) => {
-                format!("Ended after {}{whose}: {fact}.", duration(end - one.alert.starts_at))
+                let lasted = duration(end - one.alert.starts_at);
+                match taker {
+                    Some(taker) => format!(
+                        "Ended by itself after {lasted}{whose}, and goes on at many merchants: {fact}. A {taker} has taken it over."
+                    ),
+                    None => format!("Ended after {lasted}{whose}: {fact}."),
+                }
             }
             (State::Resolved, None) => format!("Ended{whose}: {fact}."),
             (State::Firing, _) if one.worse => format!("{}{whose}: {fact}. {}", how_worse(one), to_do(one.alert)),

@@ -1,6 +1,7 @@
 //! Alerts that change hands: the second stage takes over what many merchants show at once, and may give it back.
 
-use super::{Tellings, stored_case, update_case};
+use super::{Receiver, Tellings, stored_case, update_case};
+use crate::alert::Kind;
 use crate::engine::second_stage::{Taking, is_taken};
 use crate::store::db::{Tx, values};
 use crate::store::{ShardId, Store, StoreError};
@@ -48,7 +49,9 @@ pub(in crate::store) async fn take(
         let sql = "UPDATE cases SET shadow = $2 WHERE alert_id = $1";
         tx.execute("cases", sql, values![&record.alert_id, taking.is_taken]).await?;
         if case.notify {
-            tellings.add(&record, Some(now));
+            // Support hears of a scan as one matter; that its parts are parts of it is no news of each merchant's.
+            let hears = |receiver| taking.kind != Kind::KeyScan || !taking.is_taken || receiver == Receiver::Merchant;
+            tellings.add_for(&record, Some(now), hears);
         }
     }
     Ok(())

@@ -78,9 +78,19 @@ fn calls_were(n: i64) -> String {
 }
 
 /// The last words about an alert of one merchant's that many have: it is over as theirs alone, and goes on.
-pub(super) fn taken_over(t: &Telling<'_>, story: &mut Story) {
-    story.lead = "Ended as yours alone: many merchants have this now. The cause does not lie with you.".to_owned();
+pub(super) fn taken_over(t: &Telling<'_>, taker: Kind, story: &mut Story) {
+    let (lead, after) = match taker {
+        Kind::KeyScan => (
+            "Ended as yours alone: the same strangers used keys of many merchants.",
+            "Replace the key if you have not done it: they have it. We follow the rest as one matter for all merchants.",
+        ),
+        _ => (
+            "Ended as yours alone: many merchants have this now. The cause does not lie with you.",
+            "You need to undo nothing. We follow it as one matter for all merchants.",
+        ),
+    };
+    story.lead = lead.to_owned();
     story.row("Began", Some(t.zone.at(t.alert.starts_at)));
     story.row("Followed for all since", t.alert.ends_at.map(|end| t.zone.at(end)));
-    story.after = "You need to undo nothing. We follow it as one matter for all merchants.";
+    story.after = after;
 }
