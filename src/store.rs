@@ -22,7 +22,7 @@ pub use journal::StoredDeadLetter;
 pub use look::{Position, Schema, Server};
 pub use read::{AlertFilter, OutboxView, Told};
 pub use rules::{Adoption, RULE_VERSIONS_KEPT, StoredRules};
-pub use signals::{Mark, MergedStage, SignalRow, ToMerge};
+pub use signals::{Mark, Marks, MergedStage, SignalRow, ToMerge};
 
 mod cases;
 mod db;

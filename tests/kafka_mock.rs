@@ -290,6 +290,24 @@ fn two_consumers_share_the_partitions_and_every_message_is_delivered() {
 }
 
 #[test]
+fn the_brokers_say_where_partitions_end_now() {
+    let (mock, producer) = started("auth-events", 2);
+    let pipeline = Pipeline::start(&mock, "auth-events", 4, Patience::default());
+    let link = pipeline.consuming.link.clone();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let asked = [("auth-events", 0), ("auth-events", 1), ("unheard-of", 0)];
+    let asked: Vec<(String, i32)> = asked.map(|(topic, partition)| (topic.to_owned(), partition)).to_vec();
+    let ends = || -> Vec<i64> { runtime.block_on(link.ends_now(asked.clone())).unwrap().into_values().collect() };
+    assert_eq!(ends(), [0, 0]);
+    produce(&producer, "auth-events", 1, 0..5);
+    assert_eq!(ends(), [0, 5], "at once, though nobody has read them");
+    mock.set_up(false).unwrap();
+    assert!(runtime.block_on(link.ends_now(asked.clone())).map_or(true, |ends| ends.is_empty()));
+    mock.set_up(true).unwrap();
+    pipeline.stop();
+}
+
+#[test]
 fn facts_are_read_from_the_beginning_and_go_on_live() {
     let (mock, producer) = started("key-events", 3);
     produce(&producer, "key-events", 0, 0..1500);

@@ -50,7 +50,7 @@ impl Pipeline {
         if believed {
             // Stream time has moved since: whether the partition is live shows only now.
             p.at_end = None;
-            p.reached_end(p.position, wall::now() - elapsed, at_end.since);
+            p.reached_end(at_end.next_offset, wall::now() - elapsed, at_end.since);
         }
         if let (Some(AtEnd { live: true, .. }), Some(now)) = (p.at_end, p.intake.now()) {
             self.fire_timers(name, now + elapsed, now).await?;

@@ -71,6 +71,8 @@ pub struct Checkpoint {
 /// A partition at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct AtEnd {
+    /// The offset that the next message will have.
+    pub next_offset: i64,
     /// When it got there, by the monotonic clock.
     pub since: Instant,
     /// Whether stream time was close to the wall clock then: only such a shard is live, and only there does elapsed
@@ -87,7 +89,7 @@ impl Partition {
         self.caught_up = true;
         let lateness = self.intake.lateness();
         let live = self.intake.now().is_some_and(|now| wall_now - now <= lateness);
-        self.at_end = Some(AtEnd { since: instant, live });
+        self.at_end = Some(AtEnd { next_offset, since: instant, live });
     }
 
     /// The shard's own state, as it is stored.

@@ -10,7 +10,7 @@ use crate::engine::shard::Output;
 use crate::pipeline::judge::{count_change, to_case_change};
 use crate::pipeline::partition::{AtEnd, Partition};
 use crate::pipeline::{Parts, Pipeline, Role, patiently};
-use crate::store::{Mark, MergedStage, SignalRow, StoreError, ToMerge};
+use crate::store::{Mark, Marks, MergedStage, ShardId, SignalRow, StoreError, ToMerge};
 use crate::time::{MINUTE, Millis, SECOND};
 use crate::wall;
 
@@ -18,6 +18,10 @@ use crate::wall;
 const EVERY: Millis = 2 * SECOND;
 /// A mark is written again after so long, though nothing changed: an owner is alive.
 const AGAIN_AFTER: Millis = MINUTE;
+/// A partition whose end has moved within its minute is marked again after so long.
+const END_AGAIN_AFTER: Millis = 10 * SECOND;
+/// After brokers have not told where partitions end, the next look is so much later.
+const AFTER_SILENCE: Millis = 10 * SECOND;
 /// A partition of which nobody has said anything for so long holds nobody up.
 const SILENT_FOR: Millis = 10 * MINUTE;
 /// Knocks that one batch tells of.
@@ -27,7 +31,7 @@ const KNOCKS_PER_BATCH: usize = 1_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Marked {
     minute: i64,
-    is_ahead: bool,
+    end_offset: Option<i64>,
     at: Millis,
 }
 
@@ -72,15 +76,15 @@ impl Pipeline {
     /// Says how far a partition has come, where that has changed.
     pub(super) async fn mark(&mut self, name: &(Arc<str>, i32), now: Millis) -> anyhow::Result<()> {
         let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };
-        let (passed, is_ahead) = how_far(p, now);
+        let (passed, end_offset) = how_far(p);
         let minute = passed.div_euclid(MINUTE);
-        let is_same = (minute, is_ahead) == (p.marked.minute, p.marked.is_ahead);
-        if is_same && now < p.marked.at + AGAIN_AFTER {
+        let wait = if end_offset == p.marked.end_offset { AGAIN_AFTER } else { END_AGAIN_AFTER };
+        if minute == p.marked.minute && now < p.marked.at + wait {
             return Ok(());
         }
-        p.marked = Marked { minute, is_ahead, at: now };
+        p.marked = Marked { minute, end_offset, at: now };
         let activity = p.shard.activity();
-        let mark = Mark { passed, is_ahead, activity: serde_json::to_string(activity)? };
+        let mark = Mark { passed, end_offset, activity: serde_json::to_string(activity)? };
         let (id, epoch) = (p.id.clone(), p.epoch);
         let marked =
             patiently(&self.parts, "mark a partition", async |s| s.mark_passed(&id, epoch, &mark, now).await).await;
@@ -89,11 +93,16 @@ impl Pipeline {
 
     /// Merges what can be. True where there may be more.
     async fn merge(&mut self, now: Millis) -> anyhow::Result<bool> {
+        let marks = match self.parts.store.marks(now - SILENT_FOR).await {
+            // Others wait for the store already; this can wait for the next look.
+            Err(StoreError::Unavailable(_)) => return Ok(false),
+            marks => marks?,
+        };
+        let Some(to) = self.passed_by_all(&marks, now).await else { return Ok(false) };
         let parts = &self.parts;
-        let (lateness, group_wait) = (parts.limits.lateness, parts.alerts.group_wait);
         let mut dropped = 0;
-        let merged = parts.store.merge_signals((now, now - SILENT_FOR), lateness, group_wait, |what| {
-            let (merged, n) = merge(parts, what, now)?;
+        let merged = parts.store.merge_signals(to, now, parts.alerts.group_wait, |what| {
+            let (merged, n) = merge(parts, what, &marks, now)?;
             dropped = n;
             Ok(merged)
         });
@@ -109,22 +118,60 @@ impl Pipeline {
                 parts.wake_dispatcher.notify_one();
                 Ok(true)
             }
-            // Others wait for the store already; this can wait for the next look.
             Err(StoreError::Unavailable(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
+
+    /// The end of the last minute that every partition has passed by the lateness, where that is more than is merged.
+    ///
+    /// Who has read a partition to its end waits for messages, and nobody for it, as long as it still ends there: when its
+    /// owner is gone only the brokers know of what has come since.
+    async fn passed_by_all(&mut self, marks: &Marks, now: Millis) -> Option<Millis> {
+        let lateness = self.parts.limits.lateness;
+        let minute_of = |passed: Millis| (passed - lateness).div_euclid(MINUTE) * MINUTE;
+        let at_most = minute_of(passed(&marks.of, |_, end_offset| end_offset.is_some())?);
+        if at_most <= marks.merged_to {
+            return None;
+        }
+        let holding_up = |mark: &Mark| mark.end_offset.is_some() && minute_of(mark.passed) < at_most;
+        let asked: Vec<(String, i32)> = marks
+            .of
+            .iter()
+            .filter(|(_, mark)| holding_up(mark))
+            .map(|(shard, _)| (shard.topic.clone(), shard.partition))
+            .collect();
+        let ends = match &self.link {
+            Some(link) if !asked.is_empty() => link.ends_now(asked).await.unwrap_or_else(|error| {
+                tracing::debug!(error, "what lies across partitions waits for those that may be at their end");
+                self.stage_at = now + AFTER_SILENCE;
+                BTreeMap::new()
+            }),
+            _ => BTreeMap::new(),
+        };
+        let is_at_end = |shard: &ShardId, end_offset: Option<i64>| {
+            end_offset.is_some() && ends.get(&(shard.topic.clone(), shard.partition)).copied() == end_offset
+        };
+        let to = minute_of(passed(&marks.of, is_at_end)?);
+        (to > marks.merged_to).then_some(to)
+    }
 }
 
-/// The stream time of a partition, and whether nobody need wait for it.
-fn how_far(p: &Partition, wall_now: Millis) -> (Millis, bool) {
-    let Some(now) = p.intake.now() else { return (0, p.at_end.is_some()) };
+/// The stream time that every partition has come to, but for those at their end while there are others.
+fn passed(marks: &[(ShardId, Mark)], is_at_end: impl Fn(&ShardId, Option<i64>) -> bool) -> Option<Millis> {
+    let behind = marks.iter().filter(|(shard, mark)| !is_at_end(shard, mark.end_offset)).map(|(_, mark)| mark.passed);
+    behind.min().or_else(|| marks.iter().map(|(_, mark)| mark.passed).max())
+}
+
+/// The stream time of a partition, and the offset at which it has been read to its end.
+fn how_far(p: &Partition) -> (Millis, Option<i64>) {
+    let end_offset = p.at_end.map(|at_end| at_end.next_offset);
+    let Some(now) = p.intake.now() else { return (0, end_offset) };
     let elapsed = match p.at_end {
-        Some(AtEnd { since, live: true }) => wall::instant().duration_since(since).as_millis() as Millis,
+        Some(AtEnd { since, live: true, .. }) => wall::instant().duration_since(since).as_millis() as Millis,
         _ => 0,
     };
-    let is_close = p.caught_up && wall_now - now < p.intake.lateness();
-    (now + elapsed, p.at_end.is_some() || is_close)
+    (now + elapsed, end_offset)
 }
 
 fn rows_of(parts: &Parts, out: &Output) -> Vec<SignalRow> {
@@ -145,22 +192,49 @@ fn rows_of(parts: &Parts, out: &Output) -> Vec<SignalRow> {
     rows.into_iter().filter_map(|((minute, id), signal)| Some(SignalRow { minute, id, body: body(&signal)? })).collect()
 }
 
-fn merge(parts: &Parts, what: ToMerge, now: Millis) -> Result<(MergedStage, u64), String> {
+fn merge(parts: &Parts, what: ToMerge, marks: &Marks, now: Millis) -> Result<(MergedStage, u64), String> {
     let lateness = parts.limits.lateness;
     let mut stage = SecondStage::decode(&what.stage, lateness)?;
-    for text in &what.activities {
-        let activity: Activity = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    for (_, mark) in &marks.of {
+        let activity: Activity = serde_json::from_str(&mark.activity).map_err(|error| error.to_string())?;
         stage.note_activity(&activity, what.to + lateness);
     }
     for text in &what.signals {
         stage.take_in(serde_json::from_str(text).map_err(|error| error.to_string())?);
     }
+    let read = marks.of.iter().map(|(_, mark)| mark.passed).max().unwrap_or(0);
     let mut out = StageOutput::default();
-    stage.advance(what.to + lateness, what.read, &parts.rules, &mut out);
+    stage.advance(what.to + lateness, read, &parts.rules, &mut out);
     for (rule, exception) in &out.spared {
         parts.metrics.findings_spared.with_label_values(&[rule, exception]).inc();
     }
     let changes = out.changes.into_iter().map(|change| to_case_change(parts, change, now)).collect();
     let merged = MergedStage { stage: stage.encode()?, changes, takings: out.takings };
     Ok((merged, stage.counts().dropped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_behind_is_waited_for() {
+        for (marks, want) in [
+            (&[][..], None),
+            (&[(5, false), (3, false)][..], Some(3)),
+            (&[(5, false), (3, true)][..], Some(5)),
+            (&[(5, true), (3, true)][..], Some(5)),
+            (&[(5, true), (7, false), (0, false)][..], Some(0)),
+        ] {
+            let of: Vec<(ShardId, Mark)> = marks
+                .iter()
+                .map(|(passed, at_end)| {
+                    let end_offset = at_end.then_some(1);
+                    let shard = ShardId { topic: "t".into(), partition: 0 };
+                    (shard, Mark { passed: *passed, end_offset, activity: String::new() })
+                })
+                .collect();
+            assert_eq!(passed(&of, |_, end_offset| end_offset.is_some()), want, "{marks:?}");
+        }
+    }
 }

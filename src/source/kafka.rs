@@ -31,6 +31,7 @@ use crate::wall;
 pub mod bench;
 mod certificate;
 mod client;
+mod ends;
 mod facts;
 mod gather;
 mod group;
@@ -55,12 +56,14 @@ pub struct Consuming {
 }
 
 /// What the consumer and the pipeline tell each other beside the channel. Neither ever waits for the other.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Link {
     /// Positions that the store has, to be shown in Kafka for its lag tools. Nothing is read from there.
     stored: Arc<Mutex<Offsets>>,
     /// Where partitions end, as the brokers last said.
     ends: Arc<Mutex<Offsets>>,
+    /// Asks them where they end now.
+    asker: Arc<ends::Asker>,
 }
 
 /// An offset of each partition.
@@ -75,6 +78,14 @@ impl Link {
     /// The offset that the next message of a partition will have, as known a few seconds ago.
     pub fn end_of(&self, partition: &(Arc<str>, i32)) -> Option<i64> {
         lock(&self.ends).get(partition).copied()
+    }
+
+    /// The offset that the next message of each partition will have, asked of the brokers at this moment. A partition of which
+    /// they say nothing is left out; the error says why none of them answers.
+    pub async fn ends_now(&self, partitions: Vec<(String, i32)>) -> Result<BTreeMap<(String, i32), i64>, String> {
+        let asker = self.asker.clone();
+        let asked = tokio::task::spawn_blocking(move || asker.ask(&partitions)).await;
+        asked.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// What librdkafka's statistics say of ends. A partition that is not read has -1 or an old one.
@@ -130,7 +141,8 @@ pub fn consume_patiently(
     let explainer = Explainer::new(config, group.clone());
     let client = client_config(config, &group);
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-    let link = Link::default();
+    let asker = Arc::new(ends::Asker::new(config));
+    let link = Link { stored: Arc::default(), ends: Arc::default(), asker };
     let member_link = link.clone();
     let config = config.clone();
     let thread = std::thread::spawn(move || {

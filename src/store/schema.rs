@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -48,6 +48,12 @@ const MIGRATIONS: [Migration; 6] = [
         name: "0006_usage_by_day",
         sqlite: include_str!("../../migrations/sqlite/0006_usage_by_day.sql"),
         postgres: include_str!("../../migrations/postgres/0006_usage_by_day.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "0007_ends_of_partitions",
+        sqlite: include_str!("../../migrations/sqlite/0007_ends_of_partitions.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_ends_of_partitions.sql"),
     },
 ];
 

@@ -31,10 +31,19 @@ pub struct SignalRow {
 pub struct Mark {
     /// Stream time; what elapsed since counts where the partition is live.
     pub passed: Millis,
-    /// It has been read to its end: nobody waits for it.
-    pub is_ahead: bool,
+    /// The offset at which it has been read to its end.
+    pub end_offset: Option<i64>,
     /// Who was active, in the engine's form.
     pub activity: String,
+}
+
+/// What all partitions have said of how far they have come.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// Each partition's word.
+    pub of: Vec<(ShardId, Mark)>,
+    /// Everything before is merged.
+    pub merged_to: Millis,
 }
 
 /// What is to be merged.
@@ -42,14 +51,10 @@ pub struct Mark {
 pub struct ToMerge {
     /// The stage; empty = nothing was merged yet.
     pub stage: String,
-    /// What every partition knows of active merchants.
-    pub activities: Vec<String>,
     /// Signals of the minutes that are merged.
     pub signals: Vec<String>,
     /// Everything before this minute's beginning is merged.
     pub to: Millis,
-    /// The largest event time that any partition has read.
-    pub read: Millis,
 }
 
 /// What came of it.
@@ -88,38 +93,42 @@ impl Store {
     /// Notes how far a partition has come.
     pub async fn mark_passed(&self, shard: &ShardId, epoch: i64, mark: &Mark, now: Millis) -> Result<(), StoreError> {
         let mut tx = self.begin_fenced(shard, epoch).await?;
-        let sql = "INSERT INTO signal_marks (topic, partition, passed, ahead, activity, updated_at) \
+        let sql = "INSERT INTO signal_marks (topic, partition, passed, end_offset, activity, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, partition) DO UPDATE SET \
-             passed = excluded.passed, ahead = excluded.ahead, activity = excluded.activity, updated_at = excluded.updated_at";
-        let values = values![&shard.topic, shard.partition, mark.passed, mark.is_ahead, &mark.activity, now];
+             passed = excluded.passed, end_offset = excluded.end_offset, activity = excluded.activity, updated_at = excluded.updated_at";
+        let values = values![&shard.topic, shard.partition, mark.passed, mark.end_offset, &mark.activity, now];
         tx.execute("signal_marks", sql, values).await?;
         tx.commit().await
     }
 
-    /// Merges the minutes that every partition has passed by the lateness, of those whose marks are newer than
-    /// `not_before`. Returns what became of the changes; `None` where there is nothing to merge, or another instance is at it.
+    /// How far every partition has come whose mark is newer than `not_before`.
+    pub async fn marks(&self, not_before: Millis) -> Result<Marks, StoreError> {
+        let sql = "SELECT topic, partition, passed, end_offset, activity FROM signal_marks WHERE updated_at >= $1 \
+             ORDER BY topic, partition";
+        let mut marks = Marks::default();
+        for row in self.pools.fetch("signal_marks", sql, values![not_before]).await? {
+            let partition = i32::try_from(row.get::<i64>("partition")?);
+            let partition = partition.map_err(|error| row.unreadable("partition", &error))?;
+            let shard = ShardId { topic: row.get("topic")?, partition };
+            let (passed, end_offset) = (row.get("passed")?, row.get("end_offset")?);
+            marks.of.push((shard, Mark { passed, end_offset, activity: row.get("activity")? }));
+        }
+        let sql = "SELECT merged_to FROM second_stage WHERE id = 1";
+        let row = self.pools.fetch_one("second_stage", sql, values![]).await?;
+        marks.merged_to = row.map(|row| row.get("merged_to")).transpose()?.unwrap_or(Millis::MAX);
+        Ok(marks)
+    }
+
+    /// Merges what was told of the minutes before `to`. Returns what became of the changes; `None` where there is nothing
+    /// to merge, or another instance is at it.
     pub async fn merge_signals(
         &self,
-        (now, not_before): (Millis, Millis),
-        lateness: Millis,
+        to: Millis,
+        now: Millis,
         group_wait: Millis,
         merge: impl FnOnce(ToMerge) -> Result<MergedStage, String> + Send,
     ) -> Result<Option<Vec<(CaseChange, Recorded)>>, StoreError> {
-        let sql = "SELECT passed, ahead, activity FROM signal_marks WHERE updated_at >= $1 ORDER BY topic, partition";
-        let rows = self.pools.fetch("signal_marks", sql, values![not_before]).await?;
-        let (mut marks, mut activities) = (Vec::new(), Vec::new());
-        for row in &rows {
-            marks.push((row.get::<i64>("passed")?, row.get::<bool>("ahead")?));
-            activities.push(row.get("activity")?);
-        }
-        let Some(to) = passed_by_all(&marks).map(|to| (to - lateness).div_euclid(MINUTE)) else { return Ok(None) };
-        let sql = "SELECT merged_to FROM second_stage WHERE id = 1";
-        let row = self.pools.fetch_one("second_stage", sql, values![]).await?;
-        if row.map(|row| row.get::<i64>("merged_to")).transpose()?.is_none_or(|merged| to * MINUTE <= merged) {
-            return Ok(None);
-        }
-        let read = marks.iter().map(|(passed, _)| *passed).max().unwrap_or(0);
-
+        let to = to.div_euclid(MINUTE);
         let mut tx = self.pools.begin().await?;
         let sql = format!("SELECT merged_to, body FROM second_stage WHERE id = 1{}", tx.for_update_skip_locked());
         let Some(row) = tx.fetch_one("second_stage", &sql, values![]).await? else { return Ok(None) };
@@ -136,7 +145,7 @@ impl Store {
         let signals = tx.fetch("signals", sql, values![to]).await?;
         let signals: Result<Vec<String>, StoreError> = signals.iter().map(|row| row.get("body")).collect();
         let stage = row.get("body")?;
-        let merged = merge(ToMerge { stage, activities, signals: signals?, to: to * MINUTE, read })
+        let merged = merge(ToMerge { stage, signals: signals?, to: to * MINUTE })
             .map_err(|detail| StoreError::Inconsistent { place: "second_stage", detail })?;
         let mut tellings = Tellings::default();
         let mut recorded = Vec::with_capacity(merged.changes.len());
@@ -169,29 +178,5 @@ impl Store {
         let forgotten = tx.execute("signals", "DELETE FROM signals WHERE stored_at < $1", values![before]).await?;
         tx.commit().await?;
         Ok(forgotten)
-    }
-}
-
-/// The stream time that every partition has come to. Those that are read to their end wait for messages, and nobody for them.
-fn passed_by_all(marks: &[(Millis, bool)]) -> Option<Millis> {
-    let behind = marks.iter().filter(|(_, is_ahead)| !is_ahead).map(|(passed, _)| *passed).min();
-    behind.or_else(|| marks.iter().map(|(passed, _)| *passed).max())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_who_is_behind_is_waited_for() {
-        for (marks, want) in [
-            (&[][..], None),
-            (&[(5, false), (3, false)][..], Some(3)),
-            (&[(5, false), (3, true)][..], Some(5)),
-            (&[(5, true), (3, true)][..], Some(5)),
-            (&[(5, true), (7, false), (0, false)][..], Some(0)),
-        ] {
-            assert_eq!(passed_by_all(marks), want, "{marks:?}");
-        }
     }
 }

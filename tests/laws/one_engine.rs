@@ -17,8 +17,9 @@ use keywatch::pipeline::{Parts, Pipeline, Role};
 use keywatch::replay::{Replay, Replayed, replay};
 use keywatch::source::kafka::consume;
 use keywatch::source::kafka::testing::{Mock, Producer, plain_config};
-use keywatch::store::{AlertFilter, Store};
+use keywatch::store::{AlertFilter, Mark, ShardId, Store};
 use keywatch::time::{HOUR, SECOND};
+use keywatch::wall;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -84,14 +85,8 @@ async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
     }
 }
 
-/// Lets the pipeline read `events` from a broker of its own to their end.
-pub async fn piped(
-    made: &Traffic,
-    events: &[Line],
-    store: &Store,
-    history: Option<History>,
-    alerts: AlertsConfig,
-) -> Arc<Metrics> {
+/// A broker of its own with `events` in four partitions.
+fn broker_with(events: &[Line]) -> (Mock, Producer) {
     const PARTITIONS: i32 = 4;
     let mock = Mock::start().unwrap();
     mock.create_topic("auth-events", PARTITIONS).unwrap();
@@ -102,7 +97,29 @@ pub async fn piped(
         producer.send("auth-events", partition, Some(line.merchant.as_bytes()), Some(line.text.as_bytes())).unwrap();
     }
     producer.flush().unwrap();
+    (mock, producer)
+}
 
+/// Lets the pipeline read `events` from a broker of its own to their end.
+pub async fn piped(
+    made: &Traffic,
+    events: &[Line],
+    store: &Store,
+    history: Option<History>,
+    alerts: AlertsConfig,
+) -> Arc<Metrics> {
+    let (mock, _producer) = broker_with(events);
+    piped_from(&mock, made, events, store, history, alerts).await
+}
+
+async fn piped_from(
+    mock: &Mock,
+    made: &Traffic,
+    events: &[Line],
+    store: &Store,
+    history: Option<History>,
+    alerts: AlertsConfig,
+) -> Arc<Metrics> {
     let mut facts = FactBook::new(10_000);
     for line in &made.facts {
         facts.learn(&decoder().decode_fact(line.text.as_bytes(), None).unwrap().unwrap());
@@ -186,4 +203,26 @@ async fn the_pipeline_finds_what_replay_finds() {
     let replayed = undetected(replayed(&made, &made.events, 1, None).await.alerts);
     assert!(live.len() > 50, "{}", live.len());
     crate::assert_same("live and replayed", &replayed, &live);
+}
+
+/// An owner that is gone has read its partition to the end, and cannot say that messages have come since.
+#[tokio::test]
+async fn a_partition_without_an_owner_is_waited_for_where_messages_have_come_since() {
+    let made = made(8, 3, 18.0);
+    let (mock, producer) = broker_with(&made.events);
+    mock.create_topic("elsewhere", 1).unwrap();
+    producer.send("elsewhere", 0, None, Some(b"it has come since")).unwrap();
+    producer.flush().unwrap();
+    let last = ShardId { topic: "elsewhere".into(), partition: 0 };
+    for (end_offset, waits) in [(0, true), (1, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(folder.path()).await;
+        let lease = store.acquire_shard(&last, "gone", 0).await.unwrap();
+        let mark = Mark { passed: 0, end_offset: Some(end_offset), activity: "{}".into() };
+        store.mark_passed(&last, lease.epoch, &mark, wall::now()).await.unwrap();
+        let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
+        piped_from(&mock, &made, &made.events, &store, None, alerts).await;
+        let merged_to = store.marks(0).await.unwrap().merged_to;
+        assert_eq!(merged_to == 0, waits, "its owner left at {end_offset}; merged to {merged_to}");
+    }
 }

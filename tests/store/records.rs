@@ -171,21 +171,21 @@ fn newer_database_is_refused() {
     });
 }
 
+const MIGRATIONS: [&str; 7] = [
+    "0001_init",
+    "0002_fact_revisions",
+    "0003_shadow",
+    "0004_lighter_checkpoints",
+    "0005_second_stage",
+    "0006_usage_by_day",
+    "0007_ends_of_partitions",
+];
+
 #[test]
 fn pending_migrations_are_named() {
     for_each_store(|store| async move {
         store.sql("DELETE FROM schema_migrations RETURNING name").await;
-        assert_eq!(
-            store.pending_migrations().await.unwrap(),
-            [
-                "0001_init",
-                "0002_fact_revisions",
-                "0003_shadow",
-                "0004_lighter_checkpoints",
-                "0005_second_stage",
-                "0006_usage_by_day"
-            ]
-        );
+        assert_eq!(store.pending_migrations().await.unwrap(), MIGRATIONS);
         let error = store.require_migrated().await.unwrap_err();
         assert!(matches!(&error, StoreError::Migration(text) if text.contains("0001_init")), "{error}");
     });
@@ -196,33 +196,12 @@ fn memory_store_lives_on_one_connection() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let config = StoreConfig { url: Secret::new("sqlite::memory:"), max_connections: 4, migrate: true };
         let store = Store::open(&config).await.unwrap();
-        assert_eq!(
-            store.pending_migrations().await.unwrap(),
-            [
-                "0001_init",
-                "0002_fact_revisions",
-                "0003_shadow",
-                "0004_lighter_checkpoints",
-                "0005_second_stage",
-                "0006_usage_by_day"
-            ]
-        );
+        assert_eq!(store.pending_migrations().await.unwrap(), MIGRATIONS);
         store.migrate().await.unwrap();
         store.set_meta_once("a", "b").await.unwrap();
         assert_eq!(store.meta("a").await.unwrap().as_deref(), Some("b"));
         let other = Store::open(&config).await.unwrap();
-        assert_eq!(
-            other.pending_migrations().await.unwrap(),
-            [
-                "0001_init",
-                "0002_fact_revisions",
-                "0003_shadow",
-                "0004_lighter_checkpoints",
-                "0005_second_stage",
-                "0006_usage_by_day"
-            ],
-            "each has its own"
-        );
+        assert_eq!(other.pending_migrations().await.unwrap(), MIGRATIONS, "each has its own");
     });
 }
 

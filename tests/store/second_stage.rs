@@ -120,49 +120,70 @@ fn signal(at: i64, id: &str) -> SignalRow {
     SignalRow { minute: at / MINUTE, id: id.into(), body: id.into() }
 }
 
-async fn pass(store: &TestStore, partition: i32, passed: i64, is_ahead: bool) {
-    let mark = Mark { passed, is_ahead, activity: format!("{partition}") };
+async fn pass(store: &TestStore, partition: i32, passed: i64, end_offset: Option<i64>) {
+    let mark = Mark { passed, end_offset, activity: format!("{partition}") };
     store.mark_passed(&shard(partition), 1, &mark, NOW).await.unwrap();
 }
 
-async fn merge(store: &TestStore, seen: &std::sync::Mutex<Vec<ToMerge>>) -> Option<Vec<(CaseChange, Recorded)>> {
+async fn merge(
+    store: &TestStore,
+    to: i64,
+    seen: &std::sync::Mutex<Vec<ToMerge>>,
+) -> Option<Vec<(CaseChange, Recorded)>> {
     let merge = |what: ToMerge| {
         let change = told(Alert { kind: Kind::PlatformIncident, ..alert(START, 1, High) });
         seen.lock().unwrap().push(what);
         Ok(MergedStage { stage: "after".into(), changes: vec![change], takings: Vec::new() })
     };
-    store.merge_signals((NOW, NOW - MINUTE), 5 * MINUTE, GROUP_WAIT, merge).await.unwrap()
+    store.merge_signals(to, NOW, GROUP_WAIT, merge).await.unwrap()
 }
 
 #[test]
-fn signals_are_merged_once_and_after_every_partition_has_passed() {
+fn signals_are_merged_once() {
     for_each_store(|store| async move {
         let seen = std::sync::Mutex::new(Vec::new());
-        assert!(merge(&store, &seen).await.is_none(), "nobody has said anything");
         for partition in 0..2 {
             store.acquire_shard(&shard(partition), "a", NOW).await.unwrap();
         }
         let rows = [signal(START, "a"), signal(START + MINUTE, "b"), signal(START, "a")];
         store.tell_signals(&shard(0), 1, &rows, NOW).await.unwrap();
         store.tell_signals(&shard(1), 1, &[signal(START, "a"), signal(START, "c")], NOW).await.unwrap();
-        pass(&store, 0, START + HOUR, false).await;
-        pass(&store, 1, START + MINUTE, false).await;
-        let first = merge(&store, &seen).await;
-        assert!(first.is_some() && seen.lock().unwrap().pop().unwrap().signals.is_empty(), "one is behind");
-        assert!(merge(&store, &seen).await.is_none(), "nothing has passed since");
+        let first = merge(&store, START, &seen).await;
+        assert!(first.is_some() && seen.lock().unwrap().pop().unwrap().signals.is_empty(), "the minute has not passed");
+        assert!(merge(&store, START + MINUTE - 1, &seen).await.is_none(), "nor has it now");
 
-        pass(&store, 1, START + 6 * MINUTE, false).await;
-        let recorded = merge(&store, &seen).await.unwrap();
+        let recorded = merge(&store, START + MINUTE, &seen).await.unwrap();
         assert_eq!(recorded[0].1, Recorded::Known, "its row is there already");
         let what = seen.lock().unwrap().pop().unwrap();
         assert_eq!((what.stage.as_str(), what.signals), ("after", vec!["a".to_owned(), "c".to_owned()]));
-        assert_eq!((what.to, what.read), (START + MINUTE, START + HOUR));
-        assert_eq!(what.activities, ["0", "1"]);
+        assert_eq!(what.to, START + MINUTE);
+        assert!(merge(&store, START + MINUTE, &seen).await.is_none(), "it is merged");
 
-        pass(&store, 1, START + 6 * MINUTE, true).await;
-        merge(&store, &seen).await.unwrap();
-        assert_eq!(seen.lock().unwrap().pop().unwrap().signals, ["b"], "who is at the end holds nobody up");
+        merge(&store, START + HOUR, &seen).await.unwrap();
+        assert_eq!(seen.lock().unwrap().pop().unwrap().signals, ["b"]);
         assert_eq!(store.count("signals").await, 0);
+    });
+}
+
+#[test]
+fn every_partition_says_how_far_it_has_come() {
+    for_each_store(|store| async move {
+        let marks = store.marks(0).await.unwrap();
+        assert_eq!((marks.of, marks.merged_to), (Vec::new(), 0));
+        for partition in 0..2 {
+            store.acquire_shard(&shard(partition), "a", NOW).await.unwrap();
+        }
+        pass(&store, 1, START, Some(7)).await;
+        pass(&store, 0, START, Some(5)).await;
+        pass(&store, 0, START + HOUR, None).await;
+        let seen = std::sync::Mutex::new(Vec::new());
+        merge(&store, START + MINUTE, &seen).await.unwrap();
+        let marks = store.marks(NOW).await.unwrap();
+        assert_eq!(marks.merged_to, START + MINUTE);
+        let mark = |passed, end_offset, activity: &str| Mark { passed, end_offset, activity: activity.into() };
+        let want = [(shard(0), mark(START + HOUR, None, "0")), (shard(1), mark(START, Some(7), "1"))];
+        assert_eq!(marks.of, want);
+        assert!(store.marks(NOW + 1).await.unwrap().of.is_empty(), "all of them are old");
     });
 }
 
@@ -172,7 +193,7 @@ fn a_former_owner_tells_nothing_and_old_signals_go() {
         store.acquire_shard(&shard(0), "a", NOW).await.unwrap();
         store.tell_signals(&shard(0), 1, &[signal(START, "a")], NOW).await.unwrap();
         store.acquire_shard(&shard(0), "b", NOW).await.unwrap();
-        let mark = Mark { passed: START, is_ahead: true, activity: String::new() };
+        let mark = Mark { passed: START, end_offset: None, activity: String::new() };
         assert!(store.tell_signals(&shard(0), 1, &[signal(START, "b")], NOW).await.is_err());
         assert!(store.mark_passed(&shard(0), 1, &mark, NOW).await.is_err());
         assert_eq!((store.count("signals").await, store.count("signal_marks").await), (1, 0));

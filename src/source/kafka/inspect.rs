@@ -9,13 +9,13 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::{Listener, Plain, client_config, lock, make};
 use super::read::{refusal, take_error};
 use super::trouble::Explainer;
-use super::{CHECK, Denied, GroupUse, ask_topic, check_group};
+use super::{CHECK, Denied, GroupUse, ask_topic, check_group, hear};
 use crate::config::KafkaConfig;
 use crate::time::Millis;
 use crate::wall;
@@ -112,6 +112,31 @@ impl Inspector {
         partitions.iter().map(one).collect()
     }
 
+    /// The offset after the newest of each of these partitions, in one question; one that does not tell is left out.
+    pub fn ends_of(
+        &self,
+        partitions: &[(String, i32)],
+        patience: Duration,
+    ) -> Result<BTreeMap<(String, i32), i64>, String> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            // In the place of a time, the end.
+            list.add_partition_offset(topic, *partition, Offset::End).map_err(|error| error.to_string())?;
+        }
+        let ends = self.consumer.offsets_for_times(list, patience);
+        hear(&self.consumer);
+        let told = ends.map_err(|error| error.to_string())?;
+        let offset = |told: &TopicPartitionListElem<'_>| match (told.error(), told.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some(offset),
+            _ => None,
+        };
+        Ok(told
+            .elements()
+            .iter()
+            .filter_map(|told| Some(((told.topic().to_owned(), told.partition()), offset(told)?)))
+            .collect())
+    }
+
     /// Reads a part of each partition straight from the brokers, and hands each message to `each` in its partition's order.
     /// True where everything was read that was asked for; else the time or the bytes were up.
     pub fn read(
@@ -175,6 +200,8 @@ fn consumer(config: &KafkaConfig, suffix: &str) -> Result<BaseConsumer<Plain>, S
     let group = format!("{}{suffix}", config.group);
     let mut client = client_config(config, &group);
     client.remove("group.instance.id");
+    // Nobody would hear of them.
+    client.set("statistics.interval.ms", "0");
     client.set("queued.max.messages.kbytes", "8192").set("auto.offset.reset", "earliest");
     make(config, &client, Plain(Listener::new(Explainer::new(config, group))))
 }
