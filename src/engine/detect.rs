@@ -184,7 +184,7 @@ pub struct Sight<'a> {
     /// What is new about it, where it is accepted and not late.
     pub novelty: Option<Novelty>,
     /// Events that the rule's own condition is true of, with this one, and the group that they were counted in.
-    pub counted: Option<&'a Counted>,
+    pub counted: Option<Counted>,
 }
 
 /// What a rule with a condition has counted.

@@ -285,11 +285,25 @@ pub(super) fn judge(
         ..Scope::of(event)
     };
     let mut misuse: Vec<(&Rule, Box<Sign>, Severity)> = Vec::new();
+    let mut sight = Sight {
+        event,
+        key_env,
+        facts,
+        merchant_facts,
+        key: features,
+        replaced,
+        merchant,
+        watch,
+        open: false,
+        network,
+        novelty,
+        counted: None,
+    };
     for rule in world.rules.for_outcome(event.outcome) {
         if *late && rule.detector.needs_window() {
             continue;
         }
-        let counted_by_rule = match &rule.counting {
+        sight.counted = match &rule.counting {
             None => None,
             Some(counting) => {
                 let scope = Scope { key: Some(&*features), ..around };
@@ -315,21 +329,7 @@ pub(super) fn judge(
                 Some(Counted { calls, group })
             }
         };
-        let counted = counted_by_rule.as_ref();
-        let sight = Sight {
-            event,
-            key_env,
-            facts,
-            merchant_facts,
-            key: features,
-            replaced,
-            merchant,
-            watch,
-            open: cases.iter().any(|c| *c.alert.rule == *rule.name),
-            network,
-            novelty,
-            counted,
-        };
+        sight.open = cases.iter().any(|c| *c.alert.rule == *rule.name);
         match rule.detector.on_event(&sight) {
             Verdict::Nothing => {}
             Verdict::End(at) => {

@@ -216,7 +216,9 @@ impl Shard {
 
     /// Whether the partition as a whole has been silent for so long that something is missing, by its own counts.
     fn is_silent_at(&self, now: Millis) -> bool {
-        self.silence_due().is_some_and(|due| due <= now)
+        // Nearly always it has not been silent for long, and what it would take is dear to work out.
+        self.watch.seen_to.is_some_and(|last| last + SILENCE_MIN <= now)
+            && self.silence_due().is_some_and(|due| due <= now)
     }
 
     /// When it will have been silent for so long.

@@ -61,7 +61,7 @@ impl Detector for OnCondition {
     }
 
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
-        let Some(counted) = sight.counted else { return Verdict::Nothing };
+        let Some(counted) = &sight.counted else { return Verdict::Nothing };
         let ts = sight.event.ts;
         let mut evidence = Vec::new();
         let reason = match self.window {
