@@ -252,6 +252,7 @@ impl Planter<'_> {
                 let ends = self.calls_from_home(key, Calls { many: 25, over: HOUR, change: |_, _| {} });
                 Some(self.label(key, ends, None, "an office works at three in the night"))
             }
+            Kind::KeyScan if self.random.below(2) == 0 => Some(self.leaked_list()),
             Kind::KeyScan | Kind::MalformedKey => Some(self.stranger()),
             Kind::Spike => {
                 let key = self.choose(|key, expected| is_settled(key) && (12.0..400.0).contains(&expected))?;
@@ -422,6 +423,37 @@ impl Planter<'_> {
             starts_at: self.at,
             ends_at: ends,
             what: what.into(),
+        }
+    }
+
+    /// One source goes through a list of keys of many merchants, and they work.
+    fn leaked_list(&mut self) -> Label {
+        let (begins, place, host) = (self.at, self.strange_place(), self.random.below(254));
+        let works = |key: &Key| key.is_live && is_settled(key) && key.to > begins + DAY;
+        let mut keys: Vec<usize> = (0..self.world.keys.len())
+            .filter(|key| works(&self.world.keys[*key]) && !self.used.contains(key))
+            .collect();
+        let mut ends = begins;
+        for n in 0..40 {
+            if keys.is_empty() {
+                break;
+            }
+            let key = keys.swap_remove(self.random.below(keys.len() as u64) as usize);
+            self.at = begins + if n == 0 { 0 } else { self.random.between(0, 12 * MINUTE) };
+            let many = 1 + self.random.below(3);
+            let change = |e: &mut Event, _| (e.agent, e.release) = (ODD_AGENTS + 1, 0);
+            ends = ends.max(self.calls(key, place, Some(host), Calls { many, over: 2 * MINUTE, change }));
+        }
+        self.at = begins;
+        Label {
+            kind: self.kind.as_str().to_owned(),
+            also: Vec::new(),
+            merchant_id: None,
+            key_id: None,
+            source: Some(place.address(host).to_string()),
+            starts_at: begins,
+            ends_at: ends,
+            what: "one address goes through a list of forty keys that work".into(),
         }
     }
 
