@@ -115,6 +115,7 @@ impl Intake {
     }
 
     /// Takes one event in. What is to be judged now is added to `out`, in order.
+    #[inline]
     pub fn admit<'a>(&mut self, offset: i64, event: AuthEvent<'a>, out: &mut Vec<Admitted<'a>>) {
         if let Some(id) = &event.event_id
             && self.dedup.seen(id)

@@ -82,7 +82,7 @@ pub struct StageOutput {
 pub struct Taking {
     /// The alert.
     pub alert_id: String,
-    /// The alert that has it.
+    /// The alert that has it. What is given back need not say by whom.
     pub by: String,
     /// What that one is about.
     pub kind: Kind,
@@ -192,7 +192,8 @@ impl SecondStage {
                 put(&mut minute.knocks, door, knock, Knock::join)
             }
             Signal::Misused(misused) => put(&mut minute.misused, misused.alert_id.clone(), misused, |known, other| {
-                known.stands_alone |= other.stands_alone;
+                known.moves_money |= other.moves_money;
+                known.others.extend(other.others);
             }),
             Signal::Active(tens) => {
                 minute.active.merge_one(&tens);

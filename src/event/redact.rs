@@ -36,9 +36,9 @@ const TOKEN_MIN: usize = 32;
 #[derive(Clone)]
 pub struct Masker {
     prefixes: Vec<Prefix>,
-    /// `first[a] & second[b]` tells which patterns the pair of bytes `a`, `b` may belong to.
-    first: Box<[u8; 256]>,
-    second: Box<[u8; 256]>,
+    /// For each byte, the patterns that it may begin a pair of, and in the upper half those that it may end one of: those
+    /// that `a` may begin and `b` may end are the ones that the pair `a`, `b` may belong to.
+    pairs: Box<[u16; 256]>,
 }
 
 #[derive(Clone)]
@@ -77,8 +77,8 @@ impl Masker {
             .filter(|(text, _)| 3 <= text.len() && text.is_ascii())
             .map(|(text, env)| Prefix { text, env })
             .collect();
-        let (first, second) = pair_table(&prefixes);
-        Masker { prefixes, first: Box::new(first), second: Box::new(second) }
+        let pairs = Box::new(pair_table(&prefixes));
+        Masker { prefixes, pairs }
     }
 
     /// Masks a free text: user agent, referer, reason, a whole broken message.
@@ -148,10 +148,13 @@ impl Masker {
     /// Which patterns `text` may hold, as bits. [`CONTROL`] = it may hold a control character.
     #[inline]
     pub(crate) fn traits_of(&self, text: &[u8]) -> u8 {
-        let Some(&last) = text.last() else { return 0 };
-        let pairs = text.iter().zip(&text[1..]);
-        let of_pairs = pairs.fold(0, |traits, (&a, &b)| traits | self.first[a as usize] & self.second[b as usize]);
-        of_pairs | self.first[last as usize] & self.second[0]
+        let (mut traits, mut begun) = (0, 0);
+        for byte in text {
+            let pair = self.pairs[usize::from(*byte)];
+            traits |= begun & (pair >> 8);
+            begun = pair;
+        }
+        (traits | begun & (self.pairs[0] >> 8)) as u8
     }
 
     /// Prefix and secret of a whole key of the gateway's. Anything else may be another system's secret.
@@ -237,7 +240,7 @@ pub(crate) fn floor_char_boundary(text: &str, at: usize) -> usize {
 pub(crate) const CONTROL: u8 = 1 << 6;
 
 /// The pairs of bytes without which no pattern can match, a bit for each group of pairs.
-fn pair_table(prefixes: &[Prefix]) -> ([u8; 256], [u8; 256]) {
+fn pair_table(prefixes: &[Prefix]) -> [u16; 256] {
     const PREFIX_END: u8 = 1;
     const JWT: u8 = 1 << 1;
     const AWS: u8 = 1 << 2;
@@ -272,7 +275,7 @@ fn pair_table(prefixes: &[Prefix]) -> ([u8; 256], [u8; 256]) {
     for byte in (0..0x20).chain([0x7f, 0xC2]) {
         first[byte as usize] |= CONTROL;
     }
-    (first, second)
+    std::array::from_fn(|byte| u16::from(first[byte]) | u16::from(second[byte]) << 8)
 }
 
 /// Whether a run of token characters is long enough to be a secret by its looks. Looks at one byte in a few.

@@ -27,15 +27,17 @@ fn signals(seed: u64) -> Vec<Signal> {
                 let accepted = numbers.below(3) == 0;
                 if accepted {
                     let alert_id = format!("kw-{n:03}");
-                    let misused = |at, stands_alone| {
+                    let misused = |at, moves_money, others: &[&str]| {
                         let (alert_id, network, merchant) = (alert_id.clone(), network.clone(), merchant.clone());
-                        Signal::Misused(Misused { alert_id, network, merchant, stands_alone, at })
+                        let others = others.iter().map(|other| (*other).to_owned()).collect();
+                        Signal::Misused(Misused { alert_id, network, merchant, others, moves_money, at })
                     };
                     let later = at + numbers.below(HOUR as u64) as i64;
-                    signals.push(misused(at, false));
-                    match numbers.below(4) {
-                        0 => signals.push(misused(later, true)),
-                        1 | 2 => signals.push(Signal::Ended { alert_id, at: later }),
+                    signals.push(misused(at, false, &[]));
+                    match numbers.below(5) {
+                        0 => signals.push(misused(later, true, &[])),
+                        1 => signals.push(misused(later, false, &["198.51.3.0/24"])),
+                        2 | 3 => signals.push(Signal::Ended { alert_id, at: later }),
                         _ => {}
                     }
                 }
@@ -109,39 +111,59 @@ fn the_order_of_signals_and_the_steps_of_time_change_nothing() {
 #[test]
 fn a_scan_takes_over_what_was_found_about_each_key() {
     const NETWORK: &str = "198.51.100.0/24";
+    const OTHER: &str = "203.0.113.0/24";
     let rules = rules(&[]);
     let at = |minutes: i64| START + minutes * MINUTE;
-    let knock = |n: u32, minutes| {
-        let (address, merchant) = ("198.51.100.7".to_owned(), format!("m_{n}"));
-        Signal::Knock(Knock { network: NETWORK.into(), address, merchant, accepted: true, at: at(minutes) })
+    let knock_of = |network: &str, n: u32, minutes| {
+        let (network, address, merchant) = (network.to_owned(), network.replace("0/24", "7"), format!("m_{n}"));
+        Signal::Knock(Knock { network, address, merchant, accepted: true, at: at(minutes) })
     };
-    let misused = |id: &str, merchant: &str, minutes, stands_alone| {
-        let network = if id == "elsewhere" { "203.0.113.0/24" } else { NETWORK };
-        let (alert_id, network, merchant) = (id.into(), network.into(), merchant.into());
-        Signal::Misused(Misused { alert_id, network, merchant, stands_alone, at: at(minutes) })
+    let knock = |n, minutes| knock_of(NETWORK, n, minutes);
+    let misused = |id: &str, n: u32, minutes, others: &[&str]| Misused {
+        alert_id: id.into(),
+        network: NETWORK.into(),
+        merchant: format!("m_{n}"),
+        others: others.iter().map(|other| (*other).to_owned()).collect(),
+        moves_money: false,
+        at: at(minutes),
     };
+    let found = |id, n, minutes| Signal::Misused(misused(id, n, minutes, &[]));
+    let used_elsewhere = |id, n, minutes, other| Signal::Misused(misused(id, n, minutes, &[other]));
+    let payout = |id, n, minutes| Signal::Misused(Misused { moves_money: true, ..misused(id, n, minutes, &[]) });
     let signals = [
-        misused("long ago", "m_0", -70, false),
-        misused("before", "m_0", 0, false),
+        found("long ago", 0, -70),
+        found("before", 0, 0),
         knock(0, 0),
-        misused("payout", "m_1", 1, true),
+        payout("payout", 1, 1),
         knock(1, 1),
-        misused("elsewhere", "m_1", 1, false),
-        misused("goes on", "m_2", 2, false),
+        Signal::Misused(Misused { network: OTHER.into(), ..misused("by another", 1, 1, &[]) }),
+        found("goes on", 2, 2),
         knock(2, 2),
-        misused("after", "m_3", 20, false),
+        found("after", 3, 20),
         knock(3, 20),
-        misused("later payout", "m_4", 21, false),
-        misused("later payout", "m_4", 25, true),
+        found("later payout", 4, 21),
+        payout("later payout", 4, 25),
+        // Another network has the key, too: a thief, until it shows that it goes through the list as well.
+        used_elsewhere("a thief", 5, 26, "192.0.2.0/24"),
+        found("scanned twice", 6, 27),
+        used_elsewhere("scanned twice", 6, 29, OTHER),
+        knock_of(OTHER, 6, 29),
+        knock_of(OTHER, 7, 31),
+        knock_of(OTHER, 8, 33),
+        found("found by a thief", 9, 30),
+        used_elsewhere("found by a thief", 9, 35, "192.0.2.0/24"),
         Signal::Ended { alert_id: "after".into(), at: at(40) },
         // An hour after the last knock the scan is over. What the network then does with a key is its merchant's matter.
         knock(2, 100),
         knock(3, 101),
     ];
     let (alerts, takings) = merged(&signals, &rules, 30 * SECOND);
-    let scan = &alerts[0];
-    assert_eq!((scan.kind, &*scan.subject), (Kind::KeyScan, "source 198.51.100.0/24"));
-    assert!(takings.iter().all(|taking| taking.by == scan.alert_id && taking.kind == Kind::KeyScan));
+    let scan = alerts.iter().find(|alert| alert.subject == format!("source {NETWORK}")).unwrap();
+    assert_eq!(scan.kind, Kind::KeyScan);
+    let (by_other, takings): (Vec<_>, Vec<_>) =
+        takings.into_iter().partition(|taking| taking.is_taken && taking.by != scan.alert_id);
+    assert_eq!(by_other.iter().map(|taking| &*taking.alert_id).collect::<Vec<_>>(), ["by another"]);
+    assert!(takings.iter().all(|taking| taking.kind == Kind::KeyScan));
     let told: Vec<(&str, bool, i64)> =
         takings.iter().map(|one| (one.alert_id.as_str(), one.is_taken, (one.at - START) / MINUTE)).collect();
     let want = [
@@ -150,11 +172,14 @@ fn a_scan_takes_over_what_was_found_about_each_key() {
         ("after", true, 21),
         ("later payout", true, 22),
         ("later payout", false, 26),
-        ("goes on", false, 101),
+        ("scanned twice", true, 28),
+        ("found by a thief", true, 31),
+        ("found by a thief", false, 46),
+        ("goes on", false, 111),
     ];
     assert_eq!(told, want);
-    let last = alerts.last().unwrap();
-    assert_eq!((last.state, &last.evidence["alerts_taken"]), (State::Resolved, &3.into()), "{alerts:#?}");
+    let last = alerts.iter().rfind(|alert| alert.alert_id == scan.alert_id).unwrap();
+    assert_eq!((last.state, &last.evidence["alerts_taken"]), (State::Resolved, &4.into()), "{alerts:#?}");
 }
 
 #[test]

@@ -29,7 +29,9 @@ const WINDOW: Millis = HOUR;
 /// Between two looks for what may be forgotten.
 const SWEEP: Millis = 10 * MINUTE;
 /// An alert that was taken by a case that is over is over too, by then.
-const CLOSED_FOR: Millis = 7 * DAY;
+const LEFT_FOR: Millis = 7 * DAY;
+/// For so long it is looked whether what may be more than a part of a scan is one after all.
+const DOUBT: Millis = 10 * MINUTE;
 
 /// Strangers of the last hour.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,12 @@ pub(super) struct Doors {
     networks: BTreeMap<String, Stranger>,
     /// Those with an open case.
     open: BTreeSet<String>,
+    /// Those of whose alerts it is doubtful whether they belong to a case.
+    #[serde(default)]
+    doubtful: BTreeSet<String>,
+    /// Those that had an open case within a day, and when last.
+    #[serde(default)]
+    scanned: BTreeMap<String, Millis>,
     swept_at: Millis,
 }
 
@@ -44,21 +52,13 @@ pub(super) struct Doors {
 struct Stranger {
     /// By merchant.
     touches: BTreeMap<String, Touch>,
-    /// Alerts of keys about it, of the last hour, that no case has.
+    case: Option<Case>,
+    /// Alerts of keys about it that no case has, of the last hour.
     #[serde(default)]
     alerts: BTreeMap<String, Part>,
-    case: Option<Case>,
-    /// The case before, as long as alerts that it has taken are not over.
+    /// Alerts that a case has taken which is over, and that are not over.
     #[serde(default)]
-    closed: Option<Closed>,
-}
-
-/// What a case that is over has taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Closed {
-    alert_id: String,
-    at: Millis,
-    taken: BTreeMap<String, Part>,
+    left: BTreeMap<String, Part>,
 }
 
 /// An alert of a key.
@@ -67,6 +67,12 @@ struct Part {
     merchant: String,
     at: Millis,
     is_over: bool,
+    /// Other networks that used the key.
+    others: BTreeSet<String>,
+    /// Since when one of them is not known to scan.
+    elsewhere_since: Option<Millis>,
+    /// Since when the network goes on with the key after its scan was over.
+    goes_on_since: Option<Millis>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,13 +102,20 @@ struct Case {
     taken: BTreeMap<String, Part>,
 }
 
+impl Part {
+    /// Since when it may be more than a part of a scan.
+    fn doubt_since(&self) -> Option<Millis> {
+        self.elsewhere_since.into_iter().chain(self.goes_on_since).min()
+    }
+}
+
 impl Doors {
-    /// Whether a case goes on: then every minute counts.
+    /// Whether something goes on: then every minute counts.
     pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        !self.open.is_empty() || !self.doubtful.is_empty()
     }
 
-    /// Merges a minute. Returns how many knocks a bound turned away.
+    /// Merges a minute. Returns how many knocks and alerts a bound turned away.
     pub(super) fn merge(
         &mut self,
         knocks: BTreeMap<(String, String), Knock>,
@@ -119,51 +132,69 @@ impl Doors {
             return 0;
         };
         let mut dropped = 0;
-        let mut asked = self.open.clone();
+        let mut asked: BTreeSet<String> = self.open.union(&self.doubtful).cloned().collect();
         for ((network, merchant), knock) in knocks {
-            if !self.networks.contains_key(&network) && self.networks.len() >= NETWORKS_MAX {
+            let Some(stranger) = self.stranger(&network) else {
                 dropped += 1;
                 continue;
-            }
-            let stranger = self.networks.entry(network.clone()).or_default();
-            stranger.give_back(|alert| alert.merchant == merchant, now, out);
+            };
+            stranger.doubt(&merchant, now);
             dropped += u64::from(!stranger.note(merchant, knock));
             asked.insert(network);
         }
         for (id, alert) in misused {
-            if !self.networks.contains_key(&alert.network) && self.networks.len() >= NETWORKS_MAX {
+            let network = alert.network.clone();
+            let Some(stranger) = self.stranger(&network) else {
                 dropped += 1;
                 continue;
-            }
-            let stranger = self.networks.entry(alert.network.clone()).or_default();
-            let network = alert.network.clone();
+            };
             dropped += u64::from(!stranger.note_alert(id, alert, now, out));
             asked.insert(network);
         }
         if !ended.is_empty() {
             self.networks.values_mut().for_each(|stranger| stranger.note_ends(ended));
         }
-        for network in asked {
-            let Some(stranger) = self.networks.get_mut(&network) else { continue };
+        for network in &asked {
+            let Some(stranger) = self.networks.get_mut(network) else { continue };
             stranger.alerts.retain(|_, alert| now.end - WINDOW <= alert.at);
             stranger.touches.retain(|_, touch| now.end - WINDOW <= touch.last_at);
-            stranger.judge(&network, rule, ask, now, out);
-            match stranger.case {
-                Some(_) => self.open.insert(network),
-                None => self.open.remove(&network),
-            };
+            stranger.open(network, rule, ask, now, out);
+            if stranger.case.is_some() {
+                self.scanned.insert(network.clone(), now.end);
+            }
+        }
+        for network in asked {
+            let Some(stranger) = self.networks.get_mut(&network) else { continue };
+            if !rule.is_shadow() {
+                stranger.take_alerts(&network, &self.scanned, now, out);
+            }
+            stranger.tell(&network, rule, ask, now, out);
+            note(&mut self.open, &network, stranger.case.is_some());
+            note(&mut self.doubtful, &network, stranger.is_doubtful());
         }
         if self.swept_at + SWEEP <= now.end {
             self.swept_at = now.end;
-            let is_news = |touch: &Touch| now.end - WINDOW <= touch.last_at;
-            self.networks.retain(|_, stranger| {
-                stranger.alerts.retain(|_, alert| now.end - WINDOW <= alert.at);
-                stranger.closed.take_if(|closed| closed.taken.is_empty() || closed.at + CLOSED_FOR < now.end);
-                let is_of_use = stranger.case.is_some() || stranger.closed.is_some() || !stranger.alerts.is_empty();
-                is_of_use || stranger.touches.values().any(is_news)
-            });
+            self.scanned.retain(|_, at| now.end - DAY <= *at);
+            self.networks.retain(|_, stranger| stranger.is_of_use(now));
         }
         dropped
+    }
+
+    /// A network, where there is room for it.
+    fn stranger(&mut self, network: &str) -> Option<&mut Stranger> {
+        if !self.networks.contains_key(network) && self.networks.len() >= NETWORKS_MAX {
+            return None;
+        }
+        Some(self.networks.entry(network.to_owned()).or_default())
+    }
+}
+
+/// Puts a network into a set, or takes it out.
+fn note(set: &mut BTreeSet<String>, network: &str, is_in: bool) {
+    if is_in {
+        set.insert(network.to_owned());
+    } else {
+        set.remove(network);
     }
 }
 
@@ -183,25 +214,34 @@ impl Stranger {
         has_room
     }
 
+    /// The network goes on with a key after the case that took its alert: unless that is a scan again, it is its merchant's
+    /// own matter.
+    fn doubt(&mut self, merchant: &str, now: Now) {
+        for alert in self.left.values_mut().filter(|alert| alert.merchant == merchant) {
+            alert.goes_on_since.get_or_insert(now.end);
+        }
+    }
+
     /// False where there is no room for one more alert.
     fn note_alert(&mut self, id: String, alert: Misused, now: Now, out: &mut StageOutput) -> bool {
-        let Misused { network, merchant, stands_alone, at, .. } = alert;
-        self.give_back(|taken| taken.merchant == merchant, now, out);
-        if stands_alone {
+        let Misused { network, merchant, others, moves_money, at, .. } = alert;
+        if moves_money {
             self.alerts.remove(&id);
-            if let Some(case) = &mut self.case
-                && case.taken.remove(&id).is_some()
-            {
-                out.takings.push(taking(&case.alert_id(&network), id, false, now));
+            let of_case = self.case.as_mut().and_then(|case| case.taken.remove(&id));
+            if self.left.remove(&id).or(of_case).is_some() {
+                out.takings.push(self.taking(&network, id, false, now));
             }
             return true;
         }
-        if self.case.as_ref().is_some_and(|case| case.taken.contains_key(&id)) || self.alerts.contains_key(&id) {
+        let taken = self.case.as_mut().and_then(|case| case.taken.get_mut(&id));
+        if let Some(known) = taken.or(self.left.get_mut(&id)).or(self.alerts.get_mut(&id)) {
+            known.others.extend(others);
             return true;
         }
         let has_room = self.alerts.len() < ALERTS_MAX;
         if has_room {
-            self.alerts.insert(id, Part { merchant, at, is_over: false });
+            self.alerts
+                .insert(id, Part { merchant, at, is_over: false, others, elsewhere_since: None, goes_on_since: None });
         }
         has_room
     }
@@ -210,62 +250,91 @@ impl Stranger {
         let taken = self.case.iter_mut().flat_map(|case| case.taken.iter_mut());
         let over = self.alerts.iter_mut().chain(taken).filter(|(id, _)| ended.contains_key(*id));
         over.for_each(|(_, alert)| alert.is_over = true);
-        if let Some(closed) = &mut self.closed {
-            closed.taken.retain(|id, _| !ended.contains_key(id));
-        }
+        self.left.retain(|id, _| !ended.contains_key(id));
     }
 
-    /// Where the network goes on with a key after the case is over, that is its merchant's own matter again.
-    fn give_back(&mut self, goes_on: impl Fn(&Part) -> bool, now: Now, out: &mut StageOutput) {
-        let Some(closed) = &mut self.closed else { return };
-        closed.taken.retain(|id, alert| {
-            let is_given = goes_on(alert);
-            if is_given {
-                out.takings.push(taking(&closed.alert_id, id.clone(), false, now));
-            }
-            !is_given
-        });
-    }
-
-    /// The rule is gone, or has another name: whatever was taken goes on by itself.
-    fn end(&mut self, network: &str, now: Now, out: &mut StageOutput) {
-        self.close(network, now);
-        self.give_back(|_| true, now, out);
-    }
-
-    fn close(&mut self, network: &str, now: Now) {
-        let Some(case) = self.case.take() else { return };
-        let alert_id = case.alert_id(network);
-        let left = case.taken.into_iter().filter(|(_, alert)| !alert.is_over).collect();
-        self.closed = Some(Closed { alert_id, at: now.end, taken: left });
-    }
-
-    fn judge(&mut self, network: &str, rule: &Rule, ask: AskOfDoors, now: Now, out: &mut StageOutput) {
+    /// Opens a case where there are enough merchants.
+    fn open(&mut self, network: &str, rule: &Rule, ask: AskOfDoors, now: Now, out: &mut StageOutput) {
         if self.case.as_ref().is_some_and(|case| case.rule != *rule.name) {
             self.end(network, now, out);
         }
         if self.case.is_none() && ask.min_merchants <= self.touches.len() as u64 {
             self.case = self.opened(rule, now, out);
-            // It is the same strangers again.
-            if let (Some(case), Some(closed)) = (&mut self.case, self.closed.take()) {
-                case.taken = closed.taken;
-            }
         }
         let Some(case) = &mut self.case else { return };
+        for (id, mut alert) in std::mem::take(&mut self.left) {
+            // It is the same strangers again.
+            alert.goes_on_since = None;
+            case.taken.insert(id, alert);
+        }
         for (merchant, touch) in &self.touches {
             case.last_at = case.last_at.max(touch.last_at);
             if case.merchants.contains_key(merchant) || case.merchants.len() < MERCHANTS_MAX {
                 *case.merchants.entry(merchant.clone()).or_default() |= touch.accepted;
             }
         }
-        if !rule.is_shadow() {
-            for (id, alert) in std::mem::take(&mut self.alerts) {
-                if case.taken.len() < ALERTS_MAX {
-                    out.takings.push(taking(&case.alert_id(network), id.clone(), true, now));
-                    case.taken.insert(id, alert);
-                }
+    }
+
+    /// Takes the alerts over that are about nothing but scans. What turns out to be more is given back after a while: the
+    /// other network may be about to show that it scans, too.
+    fn take_alerts(&mut self, network: &str, scanned: &BTreeMap<String, Millis>, now: Now, out: &mut StageOutput) {
+        let is_scan = |alert: &Part| alert.others.iter().all(|other| scanned.contains_key(other));
+        if let Some(case) = &mut self.case {
+            let by = case.alert_id(network);
+            let room = ALERTS_MAX.saturating_sub(case.taken.len());
+            let fits: Vec<String> =
+                self.alerts.iter().filter(|(_, alert)| is_scan(alert)).map(|(id, _)| id.clone()).take(room).collect();
+            for id in fits {
+                let Some(alert) = self.alerts.remove(&id) else { continue };
+                out.takings.push(taking(&by, id.clone(), true, now));
+                case.taken.insert(id, alert);
             }
         }
+        let of_case = self.case.iter_mut().flat_map(|case| case.taken.values_mut());
+        for alert in of_case.chain(self.left.values_mut()) {
+            alert.elsewhere_since = if is_scan(alert) { None } else { alert.elsewhere_since.or(Some(now.end)) };
+        }
+        self.give_back(network, |alert| alert.doubt_since().is_some_and(|since| since + DOUBT <= now.end), now, out);
+    }
+
+    fn give_back(&mut self, network: &str, which: impl Fn(&Part) -> bool, now: Now, out: &mut StageOutput) {
+        let of_case = self.case.iter().flat_map(|case| &case.taken);
+        let all = of_case.chain(&self.left).filter(|(_, alert)| !alert.is_over && which(alert));
+        let ids: Vec<String> = all.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let of_case = self.case.as_mut().and_then(|case| case.taken.remove(&id));
+            let Some(alert) = of_case.or_else(|| self.left.remove(&id)) else { continue };
+            out.takings.push(self.taking(network, id.clone(), false, now));
+            self.alerts.insert(id, Part { at: now.end, elsewhere_since: None, goes_on_since: None, ..alert });
+        }
+    }
+
+    /// The rule is gone, or has another name: whatever was taken goes on by itself.
+    fn end(&mut self, network: &str, now: Now, out: &mut StageOutput) {
+        self.give_back(network, |_| true, now, out);
+        self.case = None;
+    }
+
+    fn taking(&self, network: &str, id: String, is_taken: bool, now: Now) -> Taking {
+        let by = self.case.as_ref().map(|case| case.alert_id(network)).unwrap_or_default();
+        taking(&by, id, is_taken, now)
+    }
+
+    fn is_doubtful(&self) -> bool {
+        let of_case = self.case.iter().flat_map(|case| case.taken.values());
+        of_case.chain(self.left.values()).any(|alert| alert.doubt_since().is_some())
+    }
+
+    fn is_of_use(&mut self, now: Now) -> bool {
+        self.alerts.retain(|_, alert| now.end - WINDOW <= alert.at);
+        self.left.retain(|_, alert| now.end - LEFT_FOR <= alert.at);
+        let is_asked = self.touches.values().any(|touch| now.end - WINDOW <= touch.last_at);
+        is_asked || self.case.is_some() || !self.alerts.is_empty() || !self.left.is_empty()
+    }
+
+    /// Tells of what is new about the case, and ends it.
+    fn tell(&mut self, network: &str, rule: &Rule, ask: AskOfDoors, now: Now, out: &mut StageOutput) {
+        let Some(case) = &mut self.case else { return };
         // Where a call was accepted, a stranger has a key that works.
         let severity = match case.merchants.values().any(|accepted| *accepted) {
             true => case.severity.max(Severity::Critical),
@@ -284,7 +353,9 @@ impl Stranger {
             let at = case.last_at + ask.quiet;
             let alert = case.record(network, rule, Some(at));
             out.changes.push(Change { alert, at, foster: false });
-            self.close(network, now);
+            let taken = std::mem::take(&mut case.taken);
+            self.left.extend(taken.into_iter().filter(|(_, alert)| !alert.is_over));
+            self.case = None;
         }
     }
 

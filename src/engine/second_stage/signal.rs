@@ -1,5 +1,7 @@
 //! What a shard tells the second stage. Plain values that are stored as they are; telling one twice changes nothing.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Kind, State};
@@ -74,9 +76,10 @@ pub struct Misused {
     pub network: String,
     /// Whose key it is.
     pub merchant: String,
-    /// The key moved money or read secrets for the first time, or was used from other networks too: what one network does
-    /// with many keys says less.
-    pub stands_alone: bool,
+    /// Other networks that used it in the same episode.
+    pub others: BTreeSet<String>,
+    /// It moved money out or read secrets for the first time: what one network does with many keys says less.
+    pub moves_money: bool,
     /// When it was found (event time).
     pub at: Millis,
 }
@@ -102,8 +105,8 @@ impl Signal {
                 let how = if knock.accepted { "accepted" } else { "refused" };
                 format!("{how}/{}/{}", knock.network, knock.merchant)
             }
-            Signal::Misused(misused) if misused.stands_alone => format!("alone/{}", misused.alert_id),
-            Signal::Misused(misused) => format!("misused/{}", misused.alert_id),
+            Signal::Misused(misused) if misused.moves_money => format!("moves/{}", misused.alert_id),
+            Signal::Misused(misused) => format!("misused/{}/{}", misused.alert_id, misused.others.len()),
             Signal::Active(tens) => tens.name(),
         }
     }
@@ -132,7 +135,8 @@ impl Signal {
                 alert_id: alert.alert_id.clone(),
                 network: network.to_owned(),
                 merchant: alert.merchant_id.clone().or_else(|| alert.key_id.clone())?,
-                stands_alone: stands_alone(alert, network),
+                others: other_networks(alert, network),
+                moves_money: moves_money(alert),
                 at: change.at,
             })),
             (State::Firing, None) if is_of_volume && alert.revision == 1 => Some(Signal::Found(Finding {
@@ -160,13 +164,20 @@ fn network_of_misuse(alert: &Alert) -> Option<&str> {
     Some(source.network.as_str()).filter(|network| !network.is_empty())
 }
 
-fn stands_alone(alert: &Alert, network: &str) -> bool {
-    let evidence = |name: &str| alert.evidence.get(name);
-    let sources = evidence("sources").and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
-    let is_elsewhere = |source: &serde_json::Value| source.get("network").is_some_and(|other| other != network);
+/// Whether the key moved money out, or read secrets, for the first time.
+fn moves_money(alert: &Alert) -> bool {
     alert.reasons.iter().any(|reason| reason.kind == Kind::NewEndpoint)
-        || evidence("new_call").is_some_and(|call| !call.is_null())
-        || sources.iter().any(is_elsewhere)
+        || alert.evidence.get("new_call").is_some_and(|call| !call.is_null())
+}
+
+/// Networks other than this one that an alert blames.
+fn other_networks(alert: &Alert, network: &str) -> BTreeSet<String> {
+    let named = |list: &str| {
+        let list = alert.evidence.get(list).and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
+        list.iter().filter_map(|one| one.get("network")?.as_str())
+    };
+    let is_known = |other: &str| named("known").any(|known| known == other);
+    named("sources").filter(|other| *other != network && !is_known(other)).map(str::to_owned).collect()
 }
 
 fn is_from_known_network(alert: &Alert) -> Option<bool> {
