@@ -257,6 +257,7 @@ pub(super) fn judge(
             // Its silence is to be looked for from now on.
             judged.reschedule |= features.rates.begins_hour(ts);
             let zone = merchant_facts.and_then(|facts| facts.timezone.as_deref());
+            features.rates.note_silence(ts, watch.unseen());
             features.rates.add(ts, event.count, lateness, watch.unseen(), |at| zone_offset(zone, at));
         } else if error_burst::counts(event.reason) {
             let since = features.first_seen.unwrap_or(ts).min(ts);

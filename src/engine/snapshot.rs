@@ -22,10 +22,10 @@ use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
 mod before;
-mod clocks;
+mod habits;
 mod numbers;
 
-use clocks::StoredClocks;
+use habits::StoredHabits;
 use numbers::Numbers;
 
 /// The version that is written.
@@ -247,7 +247,7 @@ pub fn encode_subject(subject: &Subject) -> Vec<u8> {
         keys: subject.keys.iter().map(store_key).collect(),
         foster: subject.foster,
     };
-    write(&(stored, StoredClocks::of(&subject.keys)), 512 + 1_024 * subject.keys.len())
+    write(&(stored, StoredHabits::of(&subject.keys)), 512 + 1_024 * subject.keys.len())
 }
 
 /// Reads a subject. `current_to` comes from its row.
@@ -256,12 +256,12 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
     if version < 4 {
         return before::decode_subject(version, rest, current_to);
     }
-    let (stored, clocks): (StoredSubject, StoredClocks) = match version {
-        4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredClocks::default()),
+    let (stored, habits): (StoredSubject, StoredHabits) = match version {
+        4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredHabits::default()),
         _ => postcard::from_bytes(rest).map_err(damaged)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
-    clocks.put_into(&mut keys)?;
+    habits.put_into(&mut keys)?;
     Ok(Subject {
         id: stored.id.into_owned().into(),
         merchant: MerchantFeatures { networks: load_networks(stored.networks), agents: load_values(stored.agents) },

@@ -94,6 +94,7 @@ pub struct Rates {
     bursts: f32,
     /// Expected calls of the last 5 and the last 23 closed hours.
     before: [f32; 2],
+    silences: Silences,
     known: Known,
 }
 
@@ -218,6 +219,7 @@ impl Default for Rates {
             rows: 0.0,
             bursts: 0.0,
             before: [0.0; 2],
+            silences: Silences::default(),
             known: Known::default(),
         }
     }
@@ -302,6 +304,9 @@ impl Rates {
             let hour = self.learned_to;
             let is_unseen = unseen.is_some_and(|(from, to)| from < (hour + 1) * HOUR && hour * HOUR < to);
             self.learn_hour(hour, is_unseen);
+            if hour.rem_euclid(7 * 24) == 0 {
+                self.forget_silences();
+            }
             self.learned_to += 1;
             self.zone_tells(zone((hour + 1) * HOUR));
         }
@@ -555,9 +560,11 @@ fn slot(bucket: i64) -> usize {
 mod clock;
 mod judge;
 mod parts;
+mod silences;
 
 pub use clock::KeyClock;
 pub use parts::RatesParts;
+pub use silences::Silences;
 
 #[cfg(test)]
 mod tests;

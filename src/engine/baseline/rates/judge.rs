@@ -55,7 +55,7 @@ const STILL: f64 = 0.15;
 /// Silence is looked for no further ahead.
 const SILENCE_HOURS_MAX: i64 = 12;
 /// And is no news before.
-const SILENCE_MIN: Millis = 15 * MINUTE;
+pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
 /// The same where calls come in rows that stand for many: the next row may be an hour away.
 const SILENCE_OF_ROWS: Millis = 3 * HOUR;
 /// How much the counts of many keys together scatter towards nothing at all, at most.
@@ -268,7 +268,7 @@ impl Rates {
             return self.job_due(last, ask);
         }
         let least = if self.is_in_rows() { SILENCE_OF_ROWS } else { SILENCE_MIN };
-        let needed = nothing_is_surprising(ask, self.alpha_hour());
+        let needed = nothing_is_surprising(ask, self.alpha_hour()).max(self.usual_silence());
         self.missing(last, needed).map(|at| at.max(last + least))
     }
 
@@ -280,23 +280,28 @@ impl Rates {
 
     /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
     fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
-        let level = self.level().min(1.0);
-        let (mut at, mut sum) = (last, 0.0);
-        while at < last + SILENCE_HOURS_MAX * HOUR {
-            let hour = at.div_euclid(HOUR);
-            let near = |offset: i64| self.expected_low(hour + offset);
-            // The evening may come early.
-            let rate = near(0).min(1.5 * near(1).max(near(-1))) * level;
-            let end = (hour + 1) * HOUR;
+        let mut sum = 0.0;
+        for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < last + SILENCE_HOURS_MAX * HOUR) {
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
                 let within = (needed - sum) / rate * HOUR as f64;
                 return Some(at + within as Millis);
             }
             sum += rate * part;
-            at = end;
         }
         None
+    }
+
+    /// Hour by hour from `from` on, each with its beginning and end, the calls in an hour that are to be expected at least.
+    pub(super) fn low_rates(&self, from: Millis) -> impl Iterator<Item = (Millis, Millis, f64)> + '_ {
+        let level = self.level().min(1.0);
+        let first = from.div_euclid(HOUR);
+        (first..).map(move |hour| {
+            let near = |offset: i64| self.expected_low(hour + offset);
+            // The evening may come early.
+            let rate = near(0).min(1.5 * near(1).max(near(-1))) * level;
+            (from.max(hour * HOUR), (hour + 1) * HOUR, rate)
+        })
     }
 
     /// When a job that runs every day has missed its hours: they are over, and some more have passed.

@@ -1,6 +1,6 @@
-//! Counts as plain numbers, for the stored form. [`KeyClock`] has its own place there.
+//! Counts as plain numbers, for the stored form. [`KeyClock`] and [`Silences`] have their own place there.
 
-use super::{HOURS, KeyClock, Known, RING, Rates};
+use super::{HOURS, KeyClock, Known, RING, Rates, Silences};
 use crate::engine::baseline::profile::{Profile, ProfileParts};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
@@ -81,6 +81,7 @@ impl Rates {
             rows,
             bursts,
             before: [five, day],
+            silences: Silences::default(),
             known: Known::default(),
         };
         rates.work_out();

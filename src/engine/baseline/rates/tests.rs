@@ -264,3 +264,29 @@ fn a_few_calls_by_chance_are_not_the_usual_ones_again() {
     (60..90).for_each(|n| add(&mut rates, noon + n * MINUTE, 2));
     assert!(rates.is_back_to_stay(noon + 89 * MINUTE));
 }
+
+/// Two calls a minute become forty in the first twenty minutes of each hour.
+#[test]
+fn a_silence_that_comes_each_hour_is_usual() {
+    let (mut rates, day) = shop();
+    let mut told = Vec::new();
+    for hour in 8..18 {
+        let begins = day + hour * HOUR;
+        for minute in 0..20 {
+            let at = begins + minute * MINUTE;
+            rates.note_silence(at, None);
+            add(&mut rates, at, 6);
+        }
+        let due = rates.silence_due(begins + 19 * MINUTE, &ASK).unwrap();
+        told.extend((due < begins + HOUR).then_some(hour));
+    }
+    assert_eq!(told, [8, 9, 10, 11], "four times it is news");
+    let due = rates.silence_due(day + 17 * HOUR + 19 * MINUTE, &ASK).unwrap();
+    assert!(due < day + 18 * HOUR + 30 * MINUTE, "a longer silence is told all the same");
+    // What nobody has seen is no silence, and weeks later it is forgotten.
+    let known = rates.silences();
+    rates.note_silence(day + 19 * HOUR, Some((day + 18 * HOUR, day + 19 * HOUR)));
+    assert_eq!(rates.silences(), known);
+    (0..4).for_each(|_| rates.forget_silences());
+    assert!(rates.silence_due(day + 17 * HOUR + 19 * MINUTE, &ASK).unwrap() < day + 18 * HOUR);
+}

@@ -1,0 +1,40 @@
+//! What keys have shown of their clocks and silences: added by version 5, behind the subject.
+
+use serde::{Deserialize, Serialize};
+
+use super::{SnapshotError, damaged};
+use crate::engine::baseline::rates::{KeyClock, Silences};
+use crate::engine::subject::Key;
+
+/// By the key's place. Only of those keys that have shown something, or are in doubt.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabits {
+    clocks: Vec<(u32, i16, i16, f32, u16, bool)>,
+    silences: Vec<(u32, [u8; 8])>,
+}
+
+impl StoredHabits {
+    pub(super) fn of(keys: &[Key]) -> Self {
+        let rates = || keys.iter().enumerate().map(|(place, key)| (place as u32, &key.features.rates));
+        let clocks = rates().map(|(place, rates)| (place, rates.clock()));
+        let clocks = clocks.filter(|(_, clock)| *clock != KeyClock::default());
+        let silences = rates().map(|(place, rates)| (place, rates.silences().0));
+        StoredHabits {
+            clocks: clocks.map(|(place, c)| (place, c.lag, c.other, c.lead, c.hours, c.stays)).collect(),
+            silences: silences.filter(|(_, silences)| silences.iter().any(|n| *n > 0)).collect(),
+        }
+    }
+
+    pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
+        let missing = || damaged("the key of a clock or of a silence is not there");
+        for (place, lag, other, lead, hours, stays) in self.clocks {
+            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
+            key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
+        }
+        for (place, silences) in self.silences {
+            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
+            key.features.rates.set_silences(Silences(silences));
+        }
+        Ok(())
+    }
+}
