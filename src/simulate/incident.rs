@@ -212,7 +212,7 @@ impl Planter<'_> {
             Kind::IpFanout => {
                 let key = self.choose(|key, _| is_settled(key))?;
                 let mut ends = at;
-                for n in 0..30 {
+                for n in 0..40 {
                     let provider = self.random.below(PROVIDERS.len() as u64) as usize;
                     let place = Place::of(provider, &mut self.random);
                     self.at = at + n * 90 * SECOND;
@@ -436,11 +436,12 @@ impl Planter<'_> {
         let mut keys: Vec<usize> = (0..self.world.keys.len())
             .filter(|key| works(&self.world.keys[*key]) && !self.used.contains(key))
             .collect();
+        // So short a list is no scan.
+        if keys.len() < 8 {
+            return self.stranger();
+        }
         let mut ends = begins;
-        for n in 0..40 {
-            if keys.is_empty() {
-                break;
-            }
+        for n in 0..keys.len().min(30) {
             let key = keys.swap_remove(self.random.below(keys.len() as u64) as usize);
             self.at = begins + if n == 0 { 0 } else { self.random.between(0, 12 * MINUTE) };
             let many = 1 + self.random.below(3);

@@ -155,6 +155,25 @@ fn a_case_keeps_its_subject_where_its_kind_changes() {
 }
 
 #[test]
+fn what_a_scan_has_taken_over_still_asks_for_another_key() {
+    for kind in [Kind::NewIp, Kind::RevokedKeyUse, Kind::IpFanout] {
+        let mut case = resolved(one(kind));
+        (case.alert.evidence["ended"], case.alert.evidence["taken_by"]) = (json!("key_scan"), json!("kw-1"));
+        let several = GroupCase { alert: Alert { alert_id: "kw-2".into(), ..case.alert.clone() }, ..case.clone() };
+        for cases in [vec![case.clone()], vec![case.clone(), several]] {
+            let told = decide_with(&group(Receiver::Merchant, 1), &cases, Some(&facts()), &[]).unwrap();
+            plain_words(kind.as_str(), &told);
+            let text = told.plan.mail.text.replace('\n', " ");
+            assert!(text.starts_with("Ended as yours alone") && text.contains("Replace "), "{text}");
+            assert!(text.contains("he same strangers"), "{text}");
+            assert!(!text.contains("You need to undo nothing"), "{text}");
+        }
+        let told = decide_with(&group(Receiver::Support, 1), &[case], Some(&facts()), &[]).unwrap();
+        assert!(told.plan.mail.text.replace('\n', " ").contains("A key scan has taken it over."));
+    }
+}
+
+#[test]
 fn what_an_incident_has_taken_over_is_not_called_well() {
     for kind in [Kind::ErrorBurst, Kind::Drop, Kind::Spike] {
         let mut case = resolved(one(kind));
