@@ -230,7 +230,13 @@ fn push_merchants_mail(letter: &Letter<'_>, shown: &[Item<'_>], out: &mut Vec<Bl
     out.push(Block::Heading("What the merchant is told".to_owned()));
     let contacts = letter.contacts();
     if theirs.is_empty() {
-        out.push(Block::Para("Nothing: this is for support only.".to_owned()));
+        let took_alerts = shown.iter().any(|item| Evidence(item.alert).count("alerts_taken").is_some_and(|n| n > 0));
+        let told = if took_alerts {
+            "Each of these merchants was told of their own key when it was used. Those alerts are parts of this one now."
+        } else {
+            "Nothing: this is for support only."
+        };
+        out.push(Block::Para(told.to_owned()));
         return;
     }
     if contacts.is_empty() {

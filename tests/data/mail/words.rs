@@ -171,6 +171,11 @@ fn what_a_scan_has_taken_over_still_asks_for_another_key() {
         let told = decide_with(&group(Receiver::Support, 1), &[case], Some(&facts()), &[]).unwrap();
         assert!(told.plan.mail.text.replace('\n', " ").contains("A key scan has taken it over."));
     }
+    let mut scan = one(Kind::KeyScan);
+    let text = |alert: Alert| decide(Receiver::Support, &[fresh(alert)]).plan.mail.text.replace('\n', " ");
+    assert!(text(scan.clone()).contains("Nothing: this is for support only."));
+    scan.evidence["alerts_taken"] = json!(3);
+    assert!(text(scan).contains("Each of these merchants was told of their own key"));
 }
 
 #[test]
