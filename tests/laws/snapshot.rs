@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::{KeyClock, Rates};
+use keywatch::engine::baseline::rates::{KeyClock, Rates, Silences};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -26,9 +26,10 @@ fn subjects_after(events: usize) -> Vec<Subject> {
 fn plain(mut subject: Subject) -> Subject {
     for key in &mut subject.keys {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
-        let clock = key.features.rates.clock();
+        let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
+        key.features.rates.set_silences(silences);
     }
     subject
 }
@@ -58,6 +59,7 @@ fn without_lull() -> ShardState {
 }
 
 const CLOCK: KeyClock = KeyClock { lag: -60, other: 60, lead: 1.5, hours: 7, stays: false };
+const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 /// A subject with every field filled.
 fn rich() -> Subject {
@@ -69,6 +71,7 @@ fn rich() -> Subject {
     let key = subject.keys.iter_mut().find(|key| !key.cases.is_empty()).unwrap();
     key.cases[0].opens_at = Some(START);
     key.features.rates.set_clock(CLOCK);
+    key.features.rates.set_silences(SILENCES);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -170,7 +173,8 @@ fn version_4_is_read_for_ever() {
 #[test]
 fn version_5_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v5"), 42).unwrap();
-    assert!(subject.keys.iter().any(|key| key.features.rates.clock() == CLOCK));
+    let rates = || subject.keys.iter().map(|key| &key.features.rates);
+    assert!(rates().any(|rates| rates.clock() == CLOCK && rates.silences() == SILENCES));
     assert_eq!(decode_shard(&golden("shard.v5")).unwrap(), state());
 }
 
