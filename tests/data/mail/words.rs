@@ -1,6 +1,6 @@
 //! What a merchant reads, where the words depend on more than the kind.
 
-use keywatch::alert::{Alert, Kind, Reason, Receiver, Severity, State};
+use keywatch::alert::{Alert, Audience, Kind, Reason, Receiver, Severity, State};
 use keywatch::alerting::group::Decision;
 use keywatch::store::GroupCase;
 use keywatch::time::HOUR;
@@ -171,11 +171,12 @@ fn what_a_scan_has_taken_over_still_asks_for_another_key() {
         let told = decide_with(&group(Receiver::Support, 1), &[case], Some(&facts()), &[]).unwrap();
         assert!(told.plan.mail.text.replace('\n', " ").contains("A key scan has taken it over."));
     }
-    let mut scan = one(Kind::KeyScan);
+    let mut scan = Alert { audience: Audience::Support, ..one(Kind::KeyScan) };
     let text = |alert: Alert| decide(Receiver::Support, &[fresh(alert)]).plan.mail.text.replace('\n', " ");
     assert!(text(scan.clone()).contains("Nothing: this is for support only."));
     scan.evidence["alerts_taken"] = json!(3);
-    assert!(text(scan).contains("Each of these merchants was told of their own key"));
+    let told = text(scan);
+    assert!(told.contains("Each of these merchants was told of their own key"), "{told}");
 }
 
 #[test]
