@@ -389,12 +389,14 @@ pub(super) fn judge(
     }
     features.last_accepted = Some(features.last_accepted.map_or(ts, |at| at.max(ts)));
     let knows = features.knows_its_networks(ts);
+    let mut is_suspect = false;
     if let Some(network) = network {
         let known = features.networks.get(network).copied();
         let suspect = match known {
             Some(seen) => seen.suspect && !(ts - seen.first_at >= DAY && seen.calls + count >= 20),
             None => knows && !merchant.networks.trusts(network),
         };
+        is_suspect = suspect;
         let seen = novelty::seen(event, network, suspect);
         judged.networks_forgotten += u64::from(features.networks.learn(seen, NETWORKS_PER_KEY));
         if !suspect {
@@ -403,13 +405,13 @@ pub(super) fn judge(
         }
     }
     if let Some(agent) = agent {
-        features.agents.learn(agent, ts, event.count, knows, VALUES_PER_KEY);
+        features.agents.learn(agent, ts, event.count, (knows, is_suspect), VALUES_PER_KEY);
         if features.agents.trusts(agent) {
-            merchant.agents.learn(agent, ts, event.count, false, AGENTS_PER_MERCHANT);
+            merchant.agents.learn(agent, ts, event.count, (false, false), AGENTS_PER_MERCHANT);
         }
     }
     if let Some(endpoint) = endpoint {
-        features.endpoints.learn(endpoint, ts, event.count, knows, VALUES_PER_KEY);
+        features.endpoints.learn(endpoint, ts, event.count, (knows, is_suspect), VALUES_PER_KEY);
     }
     features.accepted += count;
     judged

@@ -8,6 +8,8 @@ use crate::time::{DAY, MINUTE, Millis};
 
 /// A young value is trusted after a day with so many calls.
 const CALLS_OF_A_DAY: u32 = 10;
+/// The same where they come from a network that is not trusted either: as many as that takes.
+const SUSPECT_CALLS: u32 = 20;
 
 /// One value in a book.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +108,8 @@ impl ValueBook {
     }
 
     /// Counts accepted calls with a value. `is_learned` = the key is known so well that what comes up now is young.
-    pub fn learn(&mut self, hash: u32, at: Millis, calls: u32, is_learned: bool, cap: usize) {
+    /// `is_suspect` = the calls come from a network that is not trusted: what a thief uses does not become usual by age.
+    pub fn learn(&mut self, hash: u32, at: Millis, calls: u32, (is_learned, is_suspect): (bool, bool), cap: usize) {
         let minute = u32::try_from(at.div_euclid(MINUTE)).unwrap_or(0);
         if let Some(s) = self.seen.iter_mut().find(|s| s.hash == hash) {
             s.first_minute = s.first_minute.min(minute);
@@ -114,7 +117,11 @@ impl ValueBook {
             s.calls = s.calls.saturating_add(calls);
             if s.is_young {
                 let age = i64::from(s.last_minute - s.first_minute) * MINUTE;
-                s.is_young = !(7 * DAY <= age || (DAY <= age && CALLS_OF_A_DAY <= s.calls));
+                let has_lasted = match is_suspect {
+                    true => DAY <= age && SUSPECT_CALLS <= s.calls,
+                    false => 7 * DAY <= age || (DAY <= age && CALLS_OF_A_DAY <= s.calls),
+                };
+                s.is_young = !has_lasted;
             }
             return;
         }
@@ -148,24 +155,33 @@ mod tests {
     fn what_comes_up_late_is_young_until_it_has_lasted() {
         let mut book = ValueBook::default();
         assert_eq!(book.newness(1), Newness::Unknown, "nothing is known");
-        book.learn(1, 0, 1, false, 4);
+        book.learn(1, 0, 1, (false, false), 4);
         assert_eq!((book.newness(1), book.newness(2)), (Newness::Known, Newness::New));
-        book.learn(2, 10 * DAY, 1, true, 4);
+        book.learn(2, 10 * DAY, 1, (true, false), 4);
         assert_eq!(book.newness(2), Newness::Young { first_at: 10 * DAY, calls: 1 });
-        book.learn(2, 10 * DAY + MINUTE, 20, true, 4);
+        book.learn(2, 10 * DAY + MINUTE, 20, (true, false), 4);
         assert!(!book.trusts(2), "not for a day yet");
-        book.learn(2, 11 * DAY, 1, true, 4);
+        book.learn(2, 11 * DAY, 1, (true, false), 4);
         assert!(book.trusts(2));
+        // Thrice, days apart, from networks that nobody trusts: as what a thief uses. A home makes it usual.
+        for day in [12, 20, 28] {
+            book.learn(3, day * DAY, 3, (true, true), 4);
+            assert!(!book.trusts(3), "{day}");
+        }
+        let mut moved = book.clone();
+        book.learn(3, 29 * DAY, 1, (true, false), 4);
+        moved.learn(3, 29 * DAY, 11, (true, true), 4);
+        assert!(book.trusts(3) && moved.trusts(3), "twenty calls are a move");
     }
 
     #[test]
     fn where_values_are_forgotten_nothing_is_new() {
         let mut book = ValueBook::default();
         for hash in 0..4 {
-            book.learn(hash, i64::from(hash) * MINUTE, 1, false, 4);
+            book.learn(hash, i64::from(hash) * MINUTE, 1, (false, false), 4);
         }
         assert_eq!(book.newness(9), Newness::New);
-        book.learn(4, DAY, 1, true, 4);
+        book.learn(4, DAY, 1, (true, false), 4);
         assert_eq!((book.newness(9), book.newness(0)), (Newness::Unknown, Newness::Unknown));
         assert_eq!(book.entries().len(), 4);
     }
