@@ -159,12 +159,17 @@ impl Doors {
             stranger.alerts.retain(|_, alert| now.end - WINDOW <= alert.at);
             stranger.touches.retain(|_, touch| now.end - WINDOW <= touch.last_at);
             stranger.open(network, rule, ask, now, out);
-            if stranger.case.is_some() {
+            let has_room = self.scanned.len() < NETWORKS_MAX || self.scanned.contains_key(network);
+            if stranger.case.is_some() && has_room {
                 self.scanned.insert(network.clone(), now.end);
             }
         }
         for network in asked {
-            let Some(stranger) = self.networks.get_mut(&network) else { continue };
+            let Some(stranger) = self.networks.get_mut(&network) else {
+                note(&mut self.open, &network, false);
+                note(&mut self.doubtful, &network, false);
+                continue;
+            };
             if !rule.is_shadow() {
                 stranger.take_alerts(&network, &self.scanned, now, out);
             }
