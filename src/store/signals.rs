@@ -129,6 +129,12 @@ impl Store {
         merge: impl FnOnce(ToMerge) -> Result<MergedStage, String> + Send,
     ) -> Result<Option<Vec<(CaseChange, Recorded)>>, StoreError> {
         let to = to.div_euclid(MINUTE);
+        // Before its row is locked: a transaction that is given up lets go of it only a little later.
+        let row =
+            self.pools.fetch_one("second_stage", "SELECT merged_to FROM second_stage WHERE id = 1", values![]).await?;
+        if row.map(|row| row.get::<i64>("merged_to")).transpose()?.is_none_or(|merged| to * MINUTE <= merged) {
+            return Ok(None);
+        }
         let mut tx = self.pools.begin().await?;
         let sql = format!("SELECT merged_to, body FROM second_stage WHERE id = 1{}", tx.for_update_skip_locked());
         let Some(row) = tx.fetch_one("second_stage", &sql, values![]).await? else { return Ok(None) };
