@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::lab::START;
 use crate::made;
-use crate::one_engine::{all, piped, replayed, store_in, undetected};
+use crate::one_engine::{all, broker_with, piped, replayed, store_in, undetected};
 use crate::traffic::Line;
 
 fn ts(line: &Line) -> Option<i64> {
@@ -42,7 +42,8 @@ async fn a_service_goes_on_from_what_a_replay_has_learned() {
     let learned_to = history.expect("a history").learned_to;
     let overlap = cut - 3_000;
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: false };
-    let metrics = piped(&made, &made.events[overlap..], &store, history, alerts).await;
+    let metrics =
+        piped(&broker_with(&made.events[overlap..]).0, &made, &made.events[overlap..], &store, history, alerts).await;
 
     let live = undetected(store.alerts(&all()).await.unwrap());
     let late: Vec<&Line> =
@@ -72,7 +73,7 @@ async fn days_between_a_history_and_the_stream_are_days_not_seen() {
     let store = store_in(folder.path()).await;
     let history = History::load(&store).await.unwrap();
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: false };
-    piped(&made, &made.events[begins..], &store, history, alerts).await;
+    piped(&broker_with(&made.events[begins..]).0, &made, &made.events[begins..], &store, history, alerts).await;
     let stale: Vec<_> = store.alerts(&all()).await.unwrap();
     let stale: Vec<_> = stale.into_iter().filter(|a| a.rule == "stale-key" && a.starts_at > START + 8 * DAY).collect();
     assert!(stale.is_empty(), "unused in days that nobody saw: {stale:#?}");

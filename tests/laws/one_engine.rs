@@ -86,7 +86,7 @@ async fn replay_gives_the_same_bytes_on_1_4_and_12_partitions() {
 }
 
 /// A broker of its own with `events` in four partitions.
-fn broker_with(events: &[Line]) -> (Mock, Producer) {
+pub fn broker_with(events: &[Line]) -> (Mock, Producer) {
     const PARTITIONS: i32 = 4;
     let mock = Mock::start().unwrap();
     mock.create_topic("auth-events", PARTITIONS).unwrap();
@@ -100,19 +100,8 @@ fn broker_with(events: &[Line]) -> (Mock, Producer) {
     (mock, producer)
 }
 
-/// Lets the pipeline read `events` from a broker of its own to their end.
+/// Lets the pipeline read `events`, which the broker has, to their end.
 pub async fn piped(
-    made: &Traffic,
-    events: &[Line],
-    store: &Store,
-    history: Option<History>,
-    alerts: AlertsConfig,
-) -> Arc<Metrics> {
-    let (mock, _producer) = broker_with(events);
-    piped_from(&mock, made, events, store, history, alerts).await
-}
-
-async fn piped_from(
     mock: &Mock,
     made: &Traffic,
     events: &[Line],
@@ -197,7 +186,7 @@ async fn the_pipeline_finds_what_replay_finds() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
-    piped(&made, &made.events, &store, None, alerts).await;
+    piped(&broker_with(&made.events).0, &made, &made.events, &store, None, alerts).await;
     let live = undetected(store.alerts(&all()).await.unwrap());
     assert!(live.iter().any(is_of_platform) && live.iter().filter(|alert| is_taken(alert)).count() >= 8);
     let replayed = undetected(replayed(&made, &made.events, 1, None).await.alerts);
@@ -221,7 +210,7 @@ async fn a_partition_without_an_owner_is_waited_for_where_messages_have_come_sin
         let mark = Mark { passed: 0, end_offset: Some(end_offset), activity: "{}".into() };
         store.mark_passed(&last, lease.epoch, &mark, wall::now()).await.unwrap();
         let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
-        piped_from(&mock, &made, &made.events, &store, None, alerts).await;
+        piped(&mock, &made, &made.events, &store, None, alerts).await;
         let merged_to = store.marks(0).await.unwrap().merged_to;
         assert_eq!(merged_to == 0, waits, "its owner left at {end_offset}; merged to {merged_to}");
     }
