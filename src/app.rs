@@ -228,6 +228,7 @@ pub async fn run(config: Config, outside: Outside) -> anyhow::Result<()> {
         history,
         geoip: geoip.clone(),
         first_start,
+        fleet: Arc::default(),
         wake_dispatcher: wake_dispatcher.clone(),
         stopping: stopping.clone(),
     };

@@ -7,6 +7,7 @@ pub mod case;
 pub mod clock;
 pub mod dedup;
 pub mod detect;
+pub mod fleet;
 mod hash;
 pub mod intake;
 mod judge;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{AlertsConfig, Limits};
+use crate::engine::fleet::FleetBook;
 use crate::engine::shard::World;
 use crate::event::auth::Decoder;
 use crate::event::facts::FactBook;
@@ -34,6 +35,7 @@ pub mod judge;
 pub mod partition;
 pub mod second_stage;
 pub mod takeover;
+mod waiting;
 
 use crate::geoip::GeoIp;
 use crate::geoip::memo::PlaceMemo;
@@ -96,6 +98,8 @@ pub struct Parts {
     pub facts: SharedFacts,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
+    /// What the fleet is like, as far as it is known.
+    pub fleet: Arc<FleetBook>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Health.
@@ -121,6 +125,8 @@ pub struct Pipeline {
     dead_letters: Vec<DeadLetter>,
     /// When the second stage is looked at next (wall time).
     stage_at: Millis,
+    /// The last moment for which it is known what the fleet is like.
+    known_until: Millis,
     /// Beside the channel: positions that are stored, ends of partitions.
     link: Option<Link>,
 }
@@ -143,6 +149,7 @@ impl Pipeline {
             taken: BTreeMap::new(),
             dead_letters: Vec::new(),
             stage_at: 0,
+            known_until: Millis::MIN,
             link,
         }
     }
@@ -173,7 +180,10 @@ impl Pipeline {
             match turn {
                 Turn::SourceGone if self.parts.stopping.is_cancelled() => break,
                 Turn::SourceGone => anyhow::bail!("the source stopped without a word"),
-                Turn::Source(event) => self.on_source(event).await?,
+                Turn::Source(event) => {
+                    self.on_source(event).await?;
+                    self.go_on().await?;
+                }
                 Turn::FactsChanged(merchants) => self.on_facts(&merchants).await?,
                 Turn::Rules(rules) => self.on_rules(rules).await?,
                 Turn::Tick => self.on_tick().await?,
@@ -184,6 +194,7 @@ impl Pipeline {
     }
 
     async fn on_source(&mut self, said: Said) -> anyhow::Result<()> {
+        let Some(said) = self.put_away(said) else { return Ok(()) };
         match said {
             SourceEvent::Assigned(assignment) => self.take_over(assignment).await,
             SourceEvent::Revoked(revocation) => self.let_go(revocation).await,
@@ -226,6 +237,7 @@ impl Pipeline {
         }
         self.begin_fostering().await?;
         self.second_stage_step().await?;
+        self.resume_waiting().await?;
         self.evict();
         self.report();
         Ok(())
@@ -261,7 +273,7 @@ impl Pipeline {
         if self.parts.role == Role::Events {
             m.partitions_owned.set(self.partitions.len() as i64);
             m.subjects_resident.set(self.partitions.values().map(|p| p.shard.len()).sum::<usize>() as i64);
-            let stream_times = || self.partitions.values().filter_map(|p| p.intake.now());
+            let stream_times = || self.partitions.values().filter_map(Partition::now);
             if let Some(now) = stream_times().min() {
                 m.stream_time_seconds.set(now / SECOND);
             }
@@ -285,7 +297,7 @@ impl Pipeline {
             let end = self.link.as_ref().and_then(|link| link.end_of(name)).unwrap_or(p.position);
             if p.at_end.is_none() {
                 messages += (end - p.position).max(0);
-                behind = behind.max(p.intake.now().map_or(0, |now| wall_now - now));
+                behind = behind.max(p.now().map_or(0, |now| wall_now - now));
             }
         }
         m.lag_messages.set(messages);
@@ -345,6 +357,6 @@ impl Parts {
     /// Calls `f` with facts and rules as they are now.
     pub fn with_world<T>(&self, f: impl FnOnce(World<'_>) -> T) -> T {
         let facts = read_facts(&self.facts);
-        f(World { facts: &facts, rules: &self.rules })
+        f(World { facts: &facts, rules: &self.rules, fleet: &self.fleet })
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::config::{Limits, MailConfig, MailTransport, Secret, StoreConfig};
 use crate::dispatch::Dispatcher;
 use crate::engine::detect::Watch;
+use crate::engine::fleet::FleetBook;
 use crate::engine::intake::{Admitted, Intake, IntakeCounts, IntakeLimits};
 use crate::engine::second_stage::signal::Signal;
 use crate::engine::second_stage::{GUARD, SecondStage, StageOutput};
@@ -123,6 +124,8 @@ struct Run {
     stage: SecondStage,
     /// When that is looked at next.
     next_merge: Millis,
+    /// What it says the fleet is like.
+    fleet: FleetBook,
     dispatcher: Option<(Dispatcher, Transport)>,
     /// When the next notice is due, in event time.
     next_notice: Millis,
@@ -218,6 +221,7 @@ impl Run {
             intake: Intake::new(intake_limits, None, Vec::new()),
             stage: SecondStage::new(plan.limits.lateness),
             next_merge: Millis::MAX,
+            fleet: FleetBook::default(),
             places: PlaceMemo::new(plan.geoip.clone()),
             plan,
             store,
@@ -230,7 +234,7 @@ impl Run {
             mails: 0,
         };
         let facts = read_facts(&run.facts);
-        let world = World { facts: &facts, rules: &run.rules };
+        let world = World { facts: &facts, rules: &run.rules, fleet: &run.fleet };
         let count = run.shards.len() as i32;
         for merchant in facts.merchants_with_keys() {
             run.shards[foster_partition(merchant, count) as usize].2.foster(merchant, world);
@@ -273,11 +277,13 @@ impl Run {
             let mut found: Vec<(usize, Output)> = Vec::new();
             let mut at = Millis::MIN;
             let mut done = 0;
+            self.merge_for(rest[0].now).await?;
+            let known_until = self.stage.known_until();
             {
                 let facts = read_facts(&self.facts);
-                let world = World { facts: &facts, rules: &self.rules };
+                let world = World { facts: &facts, rules: &self.rules, fleet: &self.fleet };
                 // Up to the first event that something came of: that is stored and told before time goes on.
-                for a in rest {
+                for a in rest.iter().take_while(|a| a.now <= known_until) {
                     done += 1;
                     at = a.now;
                     step(&mut self.shards, &mut self.next_timer, a, world, &mut found);
@@ -298,15 +304,24 @@ impl Run {
             self.store_changes(shard, output.changes, now).await?;
         }
         if now >= self.next_merge {
-            let mut merged = StageOutput::default();
-            self.note_activity(now);
-            self.stage.advance(now, now, &self.rules, &mut merged);
-            self.store_merged(merged, now).await?;
+            self.merge(now).await?;
         }
         if now >= self.next_notice {
             self.tell(now).await?;
         }
         Ok(())
+    }
+
+    /// Merges what an event at `now` needs: what the fleet is like on its day.
+    async fn merge_for(&mut self, now: Millis) -> anyhow::Result<()> {
+        if now > self.stage.known_until() { self.merge(now).await } else { Ok(()) }
+    }
+
+    async fn merge(&mut self, now: Millis) -> anyhow::Result<()> {
+        let mut merged = StageOutput::default();
+        self.note_activity(now);
+        self.stage.advance(now, now, &self.rules, &mut merged);
+        self.store_merged(merged, now).await
     }
 
     /// Tells the second stage what one shard has found.
@@ -325,6 +340,9 @@ impl Run {
 
     async fn store_merged(&mut self, merged: StageOutput, now: Millis) -> anyhow::Result<()> {
         self.next_merge = self.stage.next_due().unwrap_or(Millis::MAX);
+        for (day, traits) in merged.fleet {
+            self.fleet.add(day, traits);
+        }
         self.store_changes(0, merged.changes, now).await?;
         if !merged.takings.is_empty() {
             let (id, epoch, _) = &self.shards[0];
@@ -392,7 +410,7 @@ impl Run {
             let mut found = Vec::new();
             {
                 let facts = read_facts(&self.facts);
-                let world = World { facts: &facts, rules: &self.rules };
+                let world = World { facts: &facts, rules: &self.rules, fleet: &self.fleet };
                 for (at, (_, _, shard)) in self.shards.iter_mut().enumerate() {
                     let mut out = Output::default();
                     shard.pass(until - 1, until, world, &mut out);
@@ -433,7 +451,8 @@ impl Run {
         self.store.save_facts(&keys, &merchants, wall_now).await?;
         self.note_activity(self.intake.now().unwrap_or(0));
         let stage = self.stage.encode().map_err(anyhow::Error::msg)?;
-        self.store.save_second_stage(&stage, self.stage.merged_to().unwrap_or(0), wall_now).await?;
+        let merged_to = self.stage.merged_to().unwrap_or(0);
+        self.store.save_second_stage(&stage, merged_to, &self.fleet, wall_now).await?;
         for (id, epoch, shard) in &mut self.shards {
             let mut queue = Queue::of(shard);
             while let Some(slice) = queue.next_slice(shard, self.plan.limits.slice_rows, end) {

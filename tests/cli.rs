@@ -154,7 +154,7 @@ fn a_store_is_migrated_when_asked_and_read_afterwards() {
     assert!(ran.err.contains("run `keywatch migrate`"), "{}", ran.err);
     assert_eq!(
         keywatch(&["migrate", "--config", &config]).out,
-        "done: 0001_init, 0002_fact_revisions, 0003_shadow, 0004_lighter_checkpoints, 0005_second_stage, 0006_usage_by_day, 0007_ends_of_partitions\n"
+        "done: 0001_init, 0002_fact_revisions, 0003_shadow, 0004_lighter_checkpoints, 0005_second_stage, 0006_usage_by_day, 0007_ends_of_partitions, 0008_fleet\n"
     );
     assert_eq!(keywatch(&["migrate", "--config", &config]).out, "nothing to do: the store is up to date\n");
     assert_eq!(keywatch(&["alerts", "list", "--config", &config]).out, "no alerts\n");

@@ -248,7 +248,7 @@ async fn the_store_is_compared_with_the_disk_and_with_kafka() {
         let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         for part in [
             "ok SQLite keywatch.db: can be read and written;",
-            "ok tables: version 7, this program's",
+            "ok tables: version 8, this program's",
             "warn rules in force: version another-version, adopted 3 days ago",
             "which nobody has adopted hint: a running keywatch adopts them by itself",
             "warn lag of auth-events: 5 messages behind, in 1 of 2 partitions; last stored 3 days ago",

@@ -10,6 +10,8 @@ mod traffic;
 mod bounds;
 #[path = "laws/clock.rs"]
 mod clock;
+#[path = "laws/fleet.rs"]
+mod fleet;
 #[path = "laws/history.rs"]
 mod history;
 #[path = "laws/one_engine.rs"]
@@ -58,7 +60,11 @@ struct Stage {
 
 impl Stage {
     fn world(&self) -> keywatch::engine::shard::World<'_> {
-        keywatch::engine::shard::World { facts: &self.facts, rules: &self.rules }
+        keywatch::engine::shard::World {
+            facts: &self.facts,
+            rules: &self.rules,
+            fleet: &keywatch::engine::fleet::SHIPPED,
+        }
     }
 
     fn new(made: &Traffic) -> Stage {

@@ -49,6 +49,7 @@ async fn start(role: Role, brokers: &str, topic: &str) -> Running {
         history: None,
         geoip: Arc::default(),
         first_start: 0,
+        fleet: Arc::default(),
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: stopping.clone(),
     };

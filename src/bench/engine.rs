@@ -11,6 +11,7 @@ use crate::bench::report::{Figure, Report};
 use crate::bench::traffic::{self, KEYS_PER_MERCHANT, Messages, Names, START, Spread};
 use crate::config::Limits;
 use crate::engine::detect::Watch;
+use crate::engine::fleet::SHIPPED;
 use crate::engine::intake::{Admitted, Intake, IntakeLimits};
 use crate::engine::shard::{Output, Shard, World};
 use crate::event::auth::Decoder;
@@ -114,7 +115,7 @@ impl<'a> Bench<'a> {
     /// Puts `keys` keys in memory that have called `per_second` times together, each by its share, day and night, for
     /// longer than every shipped rule learns; then lets each be seen once more.
     pub(super) fn teach(&mut self, keys: usize, spread: &Spread, per_second: f64) {
-        let world = World { facts: &self.facts, rules: self.rules };
+        let world = World { facts: &self.facts, rules: self.rules, fleet: &SHIPPED };
         let mut lessons = Lessons::new(world);
         let merchants = (0..keys).collect::<Vec<_>>();
         for of_merchant in merchants.chunks(KEYS_PER_MERCHANT) {
@@ -161,7 +162,7 @@ impl<'a> Bench<'a> {
     }
 
     fn step(&mut self, admitted: &[Admitted<'_>]) {
-        let world = World { facts: &self.facts, rules: self.rules };
+        let world = World { facts: &self.facts, rules: self.rules, fleet: &SHIPPED };
         self.shard.step_all(admitted, world, &mut self.out);
     }
 }

@@ -68,6 +68,7 @@ pub fn parts(store: &Store, rules: &Arc<RuleSet>, decoder: &Arc<Decoder>) -> any
         first_start: wall::now(),
         history: None,
         geoip: Arc::default(),
+        fleet: Arc::default(),
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: CancellationToken::new(),
     })

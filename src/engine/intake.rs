@@ -104,6 +104,11 @@ impl Intake {
         self.parked.iter()
     }
 
+    /// The time of the first event that is held and that nothing contradicts.
+    pub fn first_parked(&self) -> Option<Millis> {
+        self.parked.iter().filter(|parked| !parked.contradicted).map(|parked| parked.event.ts).min()
+    }
+
     /// Notes an event ID without judging the event: the messages before a stored position, read again after a start.
     pub fn remember(&mut self, event_id: &str) {
         self.dedup.seen(event_id);

@@ -2,9 +2,11 @@
 
 use crate::alert::{Kind, Severity};
 use crate::engine::baseline::networks::Network;
+use crate::engine::baseline::rates::Surroundings;
 use crate::engine::baseline::refusals::Refusals;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
+use crate::engine::fleet::Lesson;
 use crate::engine::intake::Admitted;
 use crate::engine::novelty::{self, Novelty};
 use crate::engine::second_stage::signal::Knock;
@@ -258,7 +260,12 @@ pub(super) fn judge(
             judged.reschedule |= features.rates.begins_hour(ts);
             let zone = merchant_facts.and_then(|facts| facts.timezone.as_deref());
             features.rates.note_silence(ts, watch.unseen());
-            features.rates.add(ts, event.count, lateness, watch.unseen(), |at| zone_offset(zone, at));
+            if features.rates.begins_day(ts) {
+                let traits = features.rates.teaches();
+                out.lessons.extend((!traits.is_empty()).then(|| Lesson::of(&features.key_id, ts, traits)));
+            }
+            let around = Surroundings { lateness, unseen: watch.unseen(), fleet: world.fleet };
+            features.rates.add(ts, event.count, around, |at| zone_offset(zone, at));
         } else if error_burst::counts(event.reason) {
             let since = features.first_seen.unwrap_or(ts).min(ts);
             features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(ts, event.count, lateness);

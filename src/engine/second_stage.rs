@@ -4,7 +4,7 @@
 //! added to it: then what all of them have told of it is merged, in an order of its own. Sets and sorted maps in, so the
 //! same comes of it however the subjects are spread over partitions and in whatever order the signals arrive.
 //!
-//! It opens cases of its own (many merchants in trouble at once, one network at the doors of several merchants), and
+//! It says what the fleet is like, day by day, and opens cases of its own (many merchants in trouble at once, one network at the doors of several merchants), and
 //! takes alerts over: a merchant is not told that calls are missing when they are missing everywhere, and what one network
 //! does with the keys of many merchants is one matter.
 
@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::{Alert, Kind, State};
+use crate::engine::fleet::{self, Sample, Sums, Traits};
 use crate::engine::shard::Change;
 use crate::rules::RuleSet;
-use crate::time::{MINUTE, Millis};
+use crate::time::{DAY, MINUTE, Millis};
 
 pub mod activity;
 mod doors;
@@ -44,6 +45,7 @@ pub struct SecondStage {
     activity: Activity,
     platform: Platform,
     doors: Doors,
+    fleet: Sums,
     counts: StageCounts,
 }
 
@@ -55,6 +57,8 @@ struct Minute {
     knocks: BTreeMap<(String, String), Knock>,
     misused: BTreeMap<String, Misused>,
     active: Activity,
+    /// Those of the day that ends with it.
+    lessons: Sample,
 }
 
 /// What it counted since it was made.
@@ -75,6 +79,8 @@ pub struct StageOutput {
     pub takings: Vec<Taking>,
     /// What exceptions spared: rule and exception.
     pub spared: Vec<(Arc<str>, Arc<str>)>,
+    /// What the fleet is like, and from which day on (days since 1970) that is in force.
+    pub fleet: Vec<(i64, Traits)>,
 }
 
 /// An alert changes hands.
@@ -173,6 +179,11 @@ impl SecondStage {
         self.merged_to
     }
 
+    /// The last moment that may be judged: what the fleet is like then is known.
+    pub fn known_until(&self) -> Millis {
+        self.merged_to.map_or(Millis::MIN, fleet::known_until)
+    }
+
     /// Takes a signal in.
     pub fn take_in(&mut self, signal: Signal) {
         let at = signal.at();
@@ -197,6 +208,10 @@ impl SecondStage {
             }),
             Signal::Active(tens) => {
                 minute.active.merge_one(&tens);
+                false
+            }
+            Signal::Lesson(lesson) => {
+                minute.lessons.put(lesson);
                 false
             }
         };
@@ -233,10 +248,14 @@ impl SecondStage {
             let minute = self.waiting.remove(&next).unwrap_or_default();
             let now = Now { end: (next + 1) * MINUTE, read };
             self.merged_to = Some(now.end);
-            let Minute { found, ended, knocks, misused, active } = minute;
+            let Minute { found, ended, knocks, misused, active, lessons } = minute;
             self.activity.merge(&active, now.end);
             self.counts.dropped += self.platform.merge(found, &ended, &self.activity, now, rules, out);
             self.counts.dropped += self.doors.merge(knocks, misused, &ended, now, rules, out);
+            if !lessons.is_empty() {
+                let day = (next * MINUTE).div_euclid(DAY);
+                out.fleet.push((day + fleet::DAYS_LATER, self.fleet.add(&lessons)));
+            }
         }
         self.merged_to = self.merged_to.max(Some(to * MINUTE));
     }

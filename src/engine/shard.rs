@@ -13,9 +13,10 @@ use hashbrown::HashTable;
 
 use crate::alert::Alert;
 use crate::engine::baseline::networks::Network;
-use crate::engine::baseline::rates::{Ask, Rates};
+use crate::engine::baseline::rates::{Ask, Rates, Surroundings};
 use crate::engine::case::OpenCase;
 use crate::engine::detect::Watch;
+use crate::engine::fleet::{FleetBook, Lesson, SHIPPED, Sampler};
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{judge, judge_source};
@@ -55,6 +56,8 @@ pub struct World<'a> {
     pub facts: &'a FactBook,
     /// The rules in force.
     pub rules: &'a RuleSet,
+    /// What all keys together are like.
+    pub fleet: &'a FleetBook,
 }
 
 /// What a step produced.
@@ -70,6 +73,8 @@ pub struct Output {
     pub knocks: Vec<Knock>,
     /// Who was active in tens of minutes that are complete, for the second stage.
     pub active: Vec<Tens>,
+    /// What keys teach the fleet, for the second stage.
+    pub lessons: Vec<Lesson>,
 }
 
 /// One change of a case.
@@ -86,7 +91,7 @@ pub struct Change {
 impl Output {
     /// Whether there is nothing to store and nothing to tell the second stage.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.knocks.is_empty() && self.active.is_empty()
+        self.changes.is_empty() && self.knocks.is_empty() && self.active.is_empty() && self.lessons.is_empty()
     }
 
     /// Counts what an exception spared.
@@ -148,6 +153,8 @@ pub struct Shard {
     stream: Rates,
     /// Which merchants were active, for the second stage.
     activity: Activity,
+    /// Which keys teach the fleet.
+    sampler: Sampler,
     turn: u32,
     counts: ShardCounts,
     /// The hand of the eviction clock.
@@ -169,6 +176,7 @@ impl Shard {
             watch,
             stream: Rates::default(),
             activity: Activity::default(),
+            sampler: Sampler::default(),
             turn: 0,
             counts: ShardCounts::default(),
             hand: 0,
@@ -211,7 +219,9 @@ impl Shard {
             self.watch.steady_since = Some(now);
         }
         self.watch.seen_to = self.watch.seen_to.max(Some(now));
-        self.stream.add(now, 1, self.lateness, self.watch.unseen(), |_| 0);
+        // The partition is no key: the fleet says nothing about it.
+        let around = Surroundings { lateness: self.lateness, unseen: self.watch.unseen(), fleet: &SHIPPED };
+        self.stream.add(now, 1, around, |_| 0);
     }
 
     /// Whether the partition as a whole has been silent for so long that something is missing, by its own counts.
@@ -329,6 +339,7 @@ impl Shard {
             return;
         }
         let at = self.add(subject);
+        self.believe_fleet(at, world);
         self.slot_mut(at).stored_due = next_due;
         self.forget_rules_that_are_gone(at, world);
         self.learn_keys(at, world);
@@ -352,10 +363,16 @@ impl Shard {
             return;
         }
         let at = self.add(Subject { foster: true, current_to: 0, ..subject });
+        self.believe_fleet(at, world);
         self.mark_dirty(at);
         self.forget_rules_that_are_gone(at, world);
         self.learn_keys(at, world);
         self.schedule(at, world);
+    }
+
+    /// What the fleet is like is not stored with each key.
+    fn believe_fleet(&mut self, at: u32, world: World<'_>) {
+        self.slot_mut(at).subject.keys.iter_mut().for_each(|key| key.features.rates.believe(world.fleet));
     }
 
     /// Looks again at a merchant whose facts changed. False where it is not in memory.
@@ -499,7 +516,13 @@ impl Shard {
             self.counts.keys_dropped += 1;
             return;
         };
+        let taught = out.lessons.len();
         let judged = judge(&mut slot.subject, place, admitted, (lateness, watch), world, out);
+        if let Some(lesson) = out.lessons.get(taught)
+            && !self.sampler.takes(lesson)
+        {
+            out.lessons.truncate(taught);
+        }
         let Some(slot) = &self.slots[at as usize] else { unreachable!("slot {at} is free but indexed") };
         if judged.reschedule {
             let subject = &slot.subject;

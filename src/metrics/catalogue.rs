@@ -216,6 +216,11 @@ pub const CATALOGUE: &[Described] = &[
         "Close to now while there is traffic.",
     ),
     gauge("keywatch_partitions_owned", "Partitions that this instance owns.", "Their sum is the topic's."),
+    gauge(
+        "keywatch_partitions_waiting",
+        "Partitions that are a day ahead of another and wait for it: they need what the fleet was like.",
+        "0; above only while a backlog is read. docs/operations.md#waiting.",
+    ),
     counter("keywatch_partitions_taken_total", "Partitions taken over: starts and rebalances.", "Rare."),
     counter(
         "keywatch_epochs_lost_total",

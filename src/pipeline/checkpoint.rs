@@ -48,17 +48,18 @@ impl Pipeline {
                 // Everything is stored: as good as a checkpoint just now.
                 p.checkpointed_at = now;
             }
-            if !changed || !due {
+            // A partition that waits has read further than it has judged: what its front knows is no state to go on from.
+            if !changed || !due || p.waiting.is_some() {
                 return Ok(());
             }
             p.next_checkpoint_at = now + self.parts.limits.checkpoint_every;
             begin(p, &self.parts.rules.version);
         }
-        let slice_rows = self.parts.limits.slice_rows;
+        let (slice_rows, judged_to) = (self.parts.limits.slice_rows, p.judged_to());
         if let Some(checkpoint) = &mut p.checkpoint
             && checkpoint.under_way.as_ref().is_some_and(|writing| !writing.is_finished())
         {
-            checkpoint.prepare(&mut p.shard, p.position, slice_rows);
+            checkpoint.prepare(&mut p.shard, judged_to, slice_rows);
             return Ok(());
         }
         self.slice(name, now).await.map(drop)
@@ -70,6 +71,7 @@ impl Pipeline {
         for _ in 0..2 {
             if let Some(p) = self.partitions.get_mut(name)
                 && p.checkpoint.is_none()
+                && p.waiting.is_none()
             {
                 begin(p, &self.parts.rules.version);
             }
@@ -84,8 +86,9 @@ impl Pipeline {
     /// between leaves rows that are as old as the position that is stored after them, or newer, which each row says.
     async fn slice(&mut self, name: &(Arc<str>, i32), now: Millis) -> anyhow::Result<bool> {
         let Some(p) = self.partitions.get_mut(name) else { return Ok(false) };
+        let judged_to = p.judged_to();
         let Some(checkpoint) = &mut p.checkpoint else { return Ok(false) };
-        checkpoint.prepare(&mut p.shard, p.position, self.parts.limits.slice_rows);
+        checkpoint.prepare(&mut p.shard, judged_to, self.parts.limits.slice_rows);
         if let Some(writing) = checkpoint.under_way.take() {
             let written = writing.await.map_err(|error| anyhow::anyhow!("the writing of a slice crashed: {error}"))?;
             if !self.still_ours(name, written)? {

@@ -29,7 +29,7 @@ impl Pipeline {
         self.parts.metrics.messages_read.inc_by(batch.borrow_owner().messages.len() as u64);
         let (parts, dead_letters) = (&self.parts, &mut self.dead_letters);
         batch.with_dependent_mut(|batch, work| admit(batch, work, p, parts, dead_letters));
-        self.judge(&name, &batch.borrow_dependent().admitted).await?;
+        self.judge_from(&name, batch, 0).await?;
         self.checkpoint_step(&name).await
     }
 
@@ -39,7 +39,8 @@ impl Pipeline {
         let Some(at_end) = p.at_end else { return Ok(()) };
         let elapsed = wall::instant().duration_since(at_end.since).as_millis() as Millis;
         let mut admitted = Vec::new();
-        if elapsed >= QUIET_AT_END && p.intake.parked().len() > 0 {
+        p.coming = p.intake.first_parked().filter(|first| elapsed >= QUIET_AT_END && self.known_until < *first);
+        if elapsed >= QUIET_AT_END && p.coming.is_none() && p.intake.parked().len() > 0 {
             p.intake.end_of_input(p.position, wall::now() + DAY, &mut admitted);
         }
         let believed = !admitted.is_empty();
@@ -69,7 +70,7 @@ impl Pipeline {
         self.record(name, out).await
     }
 
-    async fn judge(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<()> {
+    pub(super) async fn judge(&mut self, name: &(Arc<str>, i32), admitted: &[Admitted<'_>]) -> anyhow::Result<()> {
         let Some(last) = admitted.iter().map(|a| a.now).max() else { return Ok(()) };
         if self.parts.role == Role::Refused {
             let Some(p) = self.partitions.get_mut(name) else { return Ok(()) };

@@ -9,6 +9,7 @@ use crate::engine::shard::{Shard, ShardCounts};
 use crate::engine::snapshot::ShardState;
 use crate::pipeline::checkpoint::{Queue, Slice};
 use crate::pipeline::second_stage::Marked;
+use crate::pipeline::waiting::Waiting;
 use crate::store::{ShardId, StoreError};
 use crate::time::Millis;
 
@@ -45,6 +46,10 @@ pub struct Partition {
     pub at_end: Option<AtEnd>,
     /// Whether it has been at its end since it was taken over. A busy partition never stays there.
     pub caught_up: bool,
+    /// What it has read of a day of which it is not known yet what the fleet is like.
+    pub waiting: Option<Box<Waiting>>,
+    /// Where stream time will be once what is parked is judged, which waits for the same.
+    pub coming: Option<Millis>,
     /// What it last told the second stage of its time.
     pub marked: Marked,
     /// What was last added to the metrics.
@@ -81,6 +86,16 @@ pub struct AtEnd {
 }
 
 impl Partition {
+    /// Stream time, as far as it is judged.
+    pub fn now(&self) -> Option<Millis> {
+        self.waiting.as_ref().map(|waiting| waiting.now).or_else(|| self.intake.now())
+    }
+
+    /// The offset before which everything is judged.
+    pub fn judged_to(&self) -> i64 {
+        self.waiting.as_ref().map_or(self.position, |waiting| waiting.offset)
+    }
+
     /// The source has no more messages for now.
     pub fn reached_end(&mut self, next_offset: i64, wall_now: Millis, instant: Instant) {
         if next_offset < self.position || self.at_end.is_some() {

@@ -16,6 +16,8 @@ use crate::wall;
 
 /// Between two looks (wall time).
 const EVERY: Millis = 2 * SECOND;
+/// The same while a partition catches up.
+const OFTEN: Millis = SECOND / 10;
 /// A mark is written again after so long, though nothing changed: an owner is alive.
 const AGAIN_AFTER: Millis = MINUTE;
 /// A partition whose end has moved within its minute is marked again after so long.
@@ -56,7 +58,9 @@ impl Pipeline {
         if self.parts.role != Role::Events || now < self.stage_at {
             return Ok(());
         }
-        self.stage_at = now + EVERY;
+        // Who is behind may hold others up.
+        let catches_up = self.partitions.values().any(|p| !p.caught_up || p.waiting.is_some());
+        self.stage_at = now + if catches_up { OFTEN } else { EVERY };
         let names: Vec<_> = self.partitions.keys().cloned().collect();
         for name in &names {
             self.mark(name, now).await?;
@@ -98,6 +102,7 @@ impl Pipeline {
             Err(StoreError::Unavailable(_)) => return Ok(false),
             marks => marks?,
         };
+        self.learn_fleet(marks.merged_to).await?;
         let Some(to) = self.passed_by_all(&marks, now).await else { return Ok(false) };
         let parts = &self.parts;
         let mut dropped = 0;
@@ -166,8 +171,9 @@ fn passed(marks: &[(ShardId, Mark)], is_at_end: impl Fn(&ShardId, Option<i64>) -
 /// The stream time of a partition, and the offset at which it has been read to its end.
 fn how_far(p: &Partition) -> (Millis, Option<i64>) {
     let end_offset = p.at_end.map(|at_end| at_end.next_offset);
-    let Some(now) = p.intake.now() else { return (0, end_offset) };
+    let Some(now) = p.now() else { return (0, end_offset) };
     let elapsed = match p.at_end {
+        _ if p.coming.is_some() => return (p.coming.unwrap_or(now), end_offset),
         Some(AtEnd { since, live: true, .. }) => wall::instant().duration_since(since).as_millis() as Millis,
         _ => 0,
     };
@@ -209,7 +215,7 @@ fn merge(parts: &Parts, what: ToMerge, marks: &Marks, now: Millis) -> Result<(Me
         parts.metrics.findings_spared.with_label_values(&[rule, exception]).inc();
     }
     let changes = out.changes.into_iter().map(|change| to_case_change(parts, change, now)).collect();
-    let merged = MergedStage { stage: stage.encode()?, changes, takings: out.takings };
+    let merged = MergedStage { stage: stage.encode()?, changes, takings: out.takings, fleet: out.fleet };
     Ok((merged, stage.counts().dropped))
 }
 

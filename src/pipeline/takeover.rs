@@ -87,6 +87,8 @@ impl Pipeline {
             begun: lease.position.is_some(),
             at_end: None,
             caught_up: false,
+            waiting: None,
+            coming: None,
             marked: Default::default(),
             reported: Default::default(),
         };
@@ -104,6 +106,9 @@ impl Pipeline {
         let name = (assigned.topic.clone(), assigned.partition);
         self.taken.remove(&name);
         self.partitions.insert(name.clone(), partition);
+        if let Some(link) = &self.link {
+            link.hold(&name, false);
+        }
         if self.parts.role == Role::Events {
             if stale_timers {
                 self.sweep_timers(&name).await?;
@@ -138,7 +143,7 @@ impl Pipeline {
         for name in new {
             let Some(p) = self.partitions.get_mut(&name) else { continue };
             p.fostering = true;
-            let (of, now) = (p.of, p.intake.now());
+            let (of, now) = (p.of, p.now());
             self.foster(&name, of).await?;
             // What became due for them while the stream was being read.
             if let Some(now) = now {

@@ -7,7 +7,7 @@
 //! After a cancellation the consumer leaves the group as it would in any rebalance: the pipeline gets `Revoked` once more
 //! and may save. It should go on draining until the channel closes, or drop the receiver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -64,6 +64,8 @@ pub struct Link {
     ends: Arc<Mutex<Offsets>>,
     /// Asks them where they end now.
     asker: Arc<ends::Asker>,
+    /// Partitions of which nothing is read for now.
+    held: Arc<Mutex<BTreeSet<(Arc<str>, i32)>>>,
 }
 
 /// An offset of each partition.
@@ -73,6 +75,16 @@ impl Link {
     /// Everything before `next` is stored. The last word on a partition wins.
     pub fn stored(&self, topic: &Arc<str>, partition: i32, next: i64) {
         lock(&self.stored).insert((topic.clone(), partition), next);
+    }
+
+    /// Whether to read on from a partition: the pipeline has messages of it that must wait. What was read already still comes.
+    pub fn hold(&self, partition: &(Arc<str>, i32), hold: bool) {
+        let mut held = lock(&self.held);
+        if hold {
+            held.insert(partition.clone())
+        } else {
+            held.remove(partition)
+        };
     }
 
     /// The offset that the next message of a partition will have, as known a few seconds ago.
@@ -142,7 +154,7 @@ pub fn consume_patiently(
     let client = client_config(config, &group);
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
     let asker = Arc::new(ends::Asker::new(config));
-    let link = Link { stored: Arc::default(), ends: Arc::default(), asker };
+    let link = Link { stored: Arc::default(), ends: Arc::default(), asker, held: Arc::default() };
     let member_link = link.clone();
     let config = config.clone();
     let thread = std::thread::spawn(move || {

@@ -12,7 +12,7 @@ pub(super) struct Migration {
 }
 
 /// Every step, oldest first.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "0001_init",
@@ -54,6 +54,12 @@ const MIGRATIONS: [Migration; 7] = [
         name: "0007_ends_of_partitions",
         sqlite: include_str!("../../migrations/sqlite/0007_ends_of_partitions.sql"),
         postgres: include_str!("../../migrations/postgres/0007_ends_of_partitions.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "0008_fleet",
+        sqlite: include_str!("../../migrations/sqlite/0008_fleet.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_fleet.sql"),
     },
 ];
 

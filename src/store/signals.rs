@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::cases::Tellings;
 use super::cases::taking::take;
-use super::db::{Column, values};
+use super::db::{Column, Tx, values};
 use super::{CaseChange, Recorded, ShardId, Store, StoreError};
+use crate::engine::fleet::{DAYS_KEPT, FleetBook, Traits};
 use crate::engine::second_stage::Taking;
 use crate::time::{MINUTE, Millis};
 
@@ -66,6 +67,8 @@ pub struct MergedStage {
     pub changes: Vec<CaseChange>,
     /// Alerts that change hands.
     pub takings: Vec<Taking>,
+    /// What the fleet is like, by the day from which on it is in force.
+    pub fleet: Vec<(i64, Traits)>,
 }
 
 impl Store {
@@ -163,6 +166,7 @@ impl Store {
             take(&mut tx, taking, now, &mut tellings).await?;
         }
         tellings.write(&mut tx).await?;
+        save_fleet(&mut tx, merged.fleet.iter().copied()).await?;
         tx.execute("signals", "DELETE FROM signals WHERE minute < $1", values![to]).await?;
         let sql = "UPDATE second_stage SET merged_to = $1, body = $2, updated_at = $3 WHERE id = 1";
         tx.execute("second_stage", sql, values![to * MINUTE, &merged.stage, now]).await?;
@@ -170,9 +174,27 @@ impl Store {
         Ok(Some(recorded))
     }
 
-    /// Keeps the stage that a replay has come to, for a service to go on from.
-    pub async fn save_second_stage(&self, stage: &str, merged_to: Millis, now: Millis) -> Result<(), StoreError> {
+    /// What the fleet is like, day by day, as far as it is known and kept.
+    pub async fn fleet(&self) -> Result<FleetBook, StoreError> {
+        let rows = self.pools.fetch("fleet_days", "SELECT day, traits FROM fleet_days ORDER BY day", values![]).await?;
+        let mut book = FleetBook::default();
+        for row in rows {
+            let traits = serde_json::from_str(&row.get::<String>("traits")?);
+            book.add(row.get("day")?, traits.map_err(|error| row.unreadable("traits", &error))?);
+        }
+        Ok(book)
+    }
+
+    /// Keeps the stage that a replay has come to, and what it has learned of the fleet, for a service to go on from.
+    pub async fn save_second_stage(
+        &self,
+        stage: &str,
+        merged_to: Millis,
+        fleet: &FleetBook,
+        now: Millis,
+    ) -> Result<(), StoreError> {
         let mut tx = self.pools.begin().await?;
+        save_fleet(&mut tx, fleet.days()).await?;
         let sql = "UPDATE second_stage SET merged_to = $1, body = $2, updated_at = $3 WHERE id = 1";
         tx.execute("second_stage", sql, values![merged_to, stage, now]).await?;
         tx.commit().await
@@ -185,4 +207,16 @@ impl Store {
         tx.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// Keeps what the fleet is like. What is in force is never changed.
+async fn save_fleet(tx: &mut Tx, days: impl Iterator<Item = (i64, Traits)>) -> Result<(), StoreError> {
+    for (day, traits) in days {
+        let text = serde_json::to_string(&traits)
+            .map_err(|error| StoreError::Inconsistent { place: "fleet_days", detail: error.to_string() })?;
+        let sql = "INSERT INTO fleet_days (day, traits) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        tx.execute("fleet_days", sql, values![day, &text]).await?;
+        tx.execute("fleet_days", "DELETE FROM fleet_days WHERE day <= $1", values![day - DAYS_KEPT as i64]).await?;
+    }
+    Ok(())
 }

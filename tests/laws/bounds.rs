@@ -2,6 +2,7 @@
 
 use keywatch::engine::case::{CASES_PER_KEY, SAMPLES_PER_CASE, SOURCES_PER_CASE};
 use keywatch::engine::detect::SPECS;
+use keywatch::engine::fleet::SHIPPED;
 use keywatch::engine::shard::World;
 use keywatch::engine::source::SourceTable;
 use keywatch::engine::subject::{KEYS_PER_MERCHANT, NETWORKS_PER_KEY, NETWORKS_PER_MERCHANT, Subject};
@@ -20,7 +21,7 @@ fn from(n: i64) -> String {
 #[test]
 fn networks_of_a_key_and_of_a_merchant() {
     let (facts, rules) = (FactBook::new(10), rules(&[]));
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for i in 0..500 {
         lab.push(event(START + i * MINUTE, ["a", "b", "c"][(i % 3) as usize], &from(i)), world);
@@ -42,7 +43,7 @@ fn cases_of_a_key_whether_events_or_timers_open_them() {
     let file = |name: &str, text: String| RuleFile { name: name.into(), text };
     let files = vec![file("each.yml", each.into()), file("stale-key.yml", stale)];
     let (facts, rules) = (FactBook::new(10), compile(files, SPECS).unwrap());
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for i in 0..5 * 24 {
         lab.push(event(START + i * HOUR, "k", "203.0.113.1"), world);
@@ -62,7 +63,7 @@ fn cases_of_a_key_whether_events_or_timers_open_them() {
 #[test]
 fn sources_and_samples_of_a_case() {
     let (facts, rules) = (FactBook::new(10), rules(&[]));
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for i in 0..30 {
         let refused = AuthEvent {

@@ -1,6 +1,7 @@
 //! Laws 4 and 5: only the stream moves stream time, and no single clock does.
 
 use keywatch::engine::clock::LONG_RUN;
+use keywatch::engine::fleet::SHIPPED;
 use keywatch::engine::intake::IntakeLimits;
 use keywatch::engine::shard::World;
 use keywatch::event::AuthEvent;
@@ -19,7 +20,7 @@ fn two_merchants(hours: i64) -> Vec<AuthEvent<'static>> {
 fn judge(events: Vec<AuthEvent<'static>>) -> Lab {
     let rules = rules(&["stale-key.unused_for=1d"]);
     let facts = FactBook::new(10);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for event in events {
         lab.push(event, world);
@@ -90,7 +91,7 @@ fn the_room_for_the_future_is_bounded_and_the_oldest_goes() {
     let limits = IntakeLimits { parked_events: 3, ..LIMITS };
     let facts = FactBook::new(10);
     let rules: std::sync::Arc<RuleSet> = rules(&[]);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::with(limits);
     two_merchants(4).into_iter().for_each(|event| lab.push(event, world));
     for i in 0..5 {
@@ -106,7 +107,7 @@ fn a_timer_judges_its_own_moment() {
     // Due at 1d; the stream goes on to 1d + lateness, then a step further, then the key itself speaks.
     let facts = FactBook::new(10);
     let rules = rules(&["stale-key.unused_for=1d"]);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let start = || {
         let mut lab = Lab::new();
         lab.push(event(START, "m1/a", "203.0.113.1"), world);
@@ -134,7 +135,7 @@ fn what_no_late_event_could_change_is_told_as_soon_as_time_has_come() {
     let mut facts = FactBook::new(10);
     facts.learn(&Fact { key_id: key, merchant_id: merchant, ..Fact::new(FactKind::KeyExposed, exposed) });
     let rules = rules(&["stale-key.unused_for=1d"]);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     lab.push(event(START, "m1/a", "203.0.113.1"), world);
     lab.push(event(START, "m2/b", "203.0.113.1"), world);

@@ -109,6 +109,19 @@ pub async fn piped(
     history: Option<History>,
     alerts: AlertsConfig,
 ) -> Arc<Metrics> {
+    let all = events.len() as u64;
+    piped_until(mock, made, store, history, alerts, |m, caught_up| caught_up && all <= m.messages_read.get()).await
+}
+
+/// Lets the pipeline read what the broker has until something is true of its metrics, and of whether it has caught up.
+async fn piped_until(
+    mock: &Mock,
+    made: &Traffic,
+    store: &Store,
+    history: Option<History>,
+    alerts: AlertsConfig,
+    is_done: impl Fn(&Metrics, bool) -> bool,
+) -> Arc<Metrics> {
     let mut facts = FactBook::new(10_000);
     for line in &made.facts {
         facts.learn(&decoder().decode_fact(line.text.as_bytes(), None).unwrap().unwrap());
@@ -136,12 +149,13 @@ pub async fn piped(
         geoip: Arc::default(),
         history,
         first_start: 0,
+        fleet: Arc::default(),
         wake_dispatcher: Arc::new(Notify::new()),
         stopping: stopping.clone(),
     };
     let (_control, controlled) = mpsc::channel(1);
     let all_read = async {
-        while metrics.messages_read.get() < events.len() as u64 || !health.is_caught_up() {
+        while !is_done(&metrics, health.is_caught_up()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         stopping.cancel();
@@ -187,6 +201,10 @@ async fn the_pipeline_finds_what_replay_finds() {
     let store = store_in(folder.path()).await;
     let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
     piped(&broker_with(&made.events).0, &made, &made.events, &store, None, alerts).await;
+    // No partition was judged before it was known what the fleet is like.
+    let fleet = crate::fleet::fleet(&made, i64::MAX, 4).await;
+    assert!(fleet.days().count() > 5);
+    assert_eq!(store.fleet().await.unwrap(), fleet);
     let live = undetected(store.alerts(&all()).await.unwrap());
     assert!(live.iter().any(is_of_platform) && live.iter().filter(|alert| is_taken(alert)).count() >= 8);
     let replayed = undetected(replayed(&made, &made.events, 1, None).await.alerts);
@@ -197,7 +215,7 @@ async fn the_pipeline_finds_what_replay_finds() {
 /// An owner that is gone has read its partition to the end, and cannot say that messages have come since.
 #[tokio::test]
 async fn a_partition_without_an_owner_is_waited_for_where_messages_have_come_since() {
-    let made = made(8, 3, 18.0);
+    let made = made(8, 4, 18.0);
     let (mock, producer) = broker_with(&made.events);
     mock.create_topic("elsewhere", 1).unwrap();
     producer.send("elsewhere", 0, None, Some(b"it has come since")).unwrap();
@@ -207,11 +225,24 @@ async fn a_partition_without_an_owner_is_waited_for_where_messages_have_come_sin
         let folder = tempfile::tempdir().unwrap();
         let store = store_in(folder.path()).await;
         let lease = store.acquire_shard(&last, "gone", 0).await.unwrap();
-        let mark = Mark { passed: 0, end_offset: Some(end_offset), activity: "{}".into() };
+        // It has come to the end of the second day.
+        let passed = lab::at("1d23:59");
+        let mark = Mark { passed, end_offset: Some(end_offset), activity: "{}".into() };
         store.mark_passed(&last, lease.epoch, &mark, wall::now()).await.unwrap();
         let alerts = AlertsConfig { group_wait: 30 * SECOND, max_age: HOUR, mail_old: true };
-        piped(&mock, &made, &made.events, &store, None, alerts).await;
+        let all = made.events.len() as u64;
+        let is_done = |m: &Metrics, caught_up: bool| match waits {
+            true => m.partitions_waiting.get() == 4,
+            false => caught_up && all <= m.messages_read.get(),
+        };
+        let metrics = piped_until(&mock, &made, &store, None, alerts, is_done).await;
         let merged_to = store.marks(0).await.unwrap().merged_to;
-        assert_eq!(merged_to == 0, waits, "its owner left at {end_offset}; merged to {merged_to}");
+        assert_eq!(merged_to < passed, waits, "its owner left at {end_offset}; merged to {merged_to}");
+        // The third day needs what the fleet was like on the first, the fourth what it was like on the second.
+        let to = if waits { lab::at("3d") } else { i64::MAX };
+        let times = made.events.iter().map(|line| decoder().decode_auth(line.text.as_bytes(), None).unwrap().ts);
+        let judged = metrics.events_judged.get() + metrics.events_duplicate.get();
+        let may: usize = times.filter(|ts| *ts < to).count();
+        assert!(judged.abs_diff(may as u64) <= 8, "{judged} judged of {all}, {may} before {to}");
     }
 }

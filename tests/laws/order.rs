@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use keywatch::engine::fleet::SHIPPED;
 use keywatch::engine::shard::World;
 use keywatch::event::AuthEvent;
 use keywatch::pipeline::takeover::foster_partition;
@@ -103,7 +104,7 @@ proptest! {
 fn late_events_are_counted_and_judged_only_where_no_window_is_needed() {
     let rules = rules(&[]);
     let facts = keywatch::event::facts::FactBook::new(10);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for i in 0..20 * 24 * 12 {
         lab.push(event(START + i * 5 * MINUTE, "k", "203.0.113.1"), world);

@@ -1,6 +1,7 @@
 //! Law 10: what is known does not depend on the rules, so other rules judge at once. And merchants known from facts.
 
 use keywatch::alert::Kind;
+use keywatch::engine::fleet::SHIPPED;
 use keywatch::engine::shard::{Output, World};
 use keywatch::event::facts::{Fact, FactBook, FactKind};
 use keywatch::event::{AuthEvent, Env};
@@ -14,9 +15,12 @@ fn an_edited_rule_needs_no_relearning() {
     let (before, after) = (rules(&["new-ip.min_calls=1000000", "spike.learning_days=60"]), rules(&[]));
     let mut lab = Lab::new();
     for i in 0..10 * 24 * 12 {
-        lab.push(event(START + i * 5 * MINUTE, "k", "203.0.113.1"), World { facts: &facts, rules: &before });
+        lab.push(
+            event(START + i * 5 * MINUTE, "k", "203.0.113.1"),
+            World { facts: &facts, rules: &before, fleet: &SHIPPED },
+        );
     }
-    let world = World { facts: &facts, rules: &after };
+    let world = World { facts: &facts, rules: &after, fleet: &SHIPPED };
     lab.shard.rules_changed(world);
     lab.push(AuthEvent { count: 200, ..event(at("10d00:01"), "k", "198.51.100.1") }, world);
     // The spike is a reason of the alert about the network.
@@ -30,7 +34,7 @@ fn a_shorter_limit_finds_what_is_stale_already_and_a_second_rule_finds_it_too() 
     let facts = FactBook::new(10);
     let (before, after) = (rules(&[]), rules(&["stale-key.unused_for=5d"]));
     let mut lab = Lab::new();
-    let world = World { facts: &facts, rules: &before };
+    let world = World { facts: &facts, rules: &before, fleet: &SHIPPED };
     // An episode that ended by a timer does not hide what was due before.
     lab.push(event(START, "k", "203.0.113.1"), world);
     lab.push(
@@ -44,7 +48,7 @@ fn a_shorter_limit_finds_what_is_stale_already_and_a_second_rule_finds_it_too() 
     for i in 0..10 * 24 {
         lab.push(event(START + i * HOUR, "m2/busy", "203.0.113.1"), world);
     }
-    let world = World { facts: &facts, rules: &after };
+    let world = World { facts: &facts, rules: &after, fleet: &SHIPPED };
     lab.shard.rules_changed(world);
     lab.end(Some(START + 10 * DAY), world);
     let stale: Vec<_> = lab.found.values().filter(|a| a.rule == "stale-key").collect();
@@ -55,7 +59,7 @@ fn a_shorter_limit_finds_what_is_stale_already_and_a_second_rule_finds_it_too() 
 fn a_removed_rules_case_is_forgotten_in_memory_and_on_loading() {
     let facts = FactBook::new(10);
     let (before, after) = (rules(&[]), rules_without("revoked-key-use"));
-    let world = World { facts: &facts, rules: &before };
+    let world = World { facts: &facts, rules: &before, fleet: &SHIPPED };
     let mut lab = Lab::new();
     for (i, key) in ["k", "k", "l"].into_iter().enumerate() {
         let reason = Some(keywatch::event::Refusal::RevokedKey);
@@ -66,7 +70,7 @@ fn a_removed_rules_case_is_forgotten_in_memory_and_on_loading() {
     let stored = lab.shard.subject("m1").unwrap().clone();
     assert!(stored.keys.iter().all(|key| key.cases.len() == 1));
 
-    let world = World { facts: &facts, rules: &after };
+    let world = World { facts: &facts, rules: &after, fleet: &SHIPPED };
     lab.shard.rules_changed(world);
     assert!(lab.shard.subject("m1").unwrap().keys.iter().all(|key| key.cases.is_empty()));
     let mut other = Lab::new();
@@ -82,7 +86,7 @@ fn a_merchant_known_from_facts_goes_stale_once_and_traffic_brings_it_home() {
     (made.key_id, made.merchant_id) = (Some("quiet".into()), Some("m9".into()));
     facts.learn(&made);
     let rules = rules(&["stale-key.unused_for=5d"]);
-    let world = World { facts: &facts, rules: &rules };
+    let world = World { facts: &facts, rules: &rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     lab.shard.foster("m9", world);
     lab.shard.foster("m9", world);

@@ -171,7 +171,7 @@ fn newer_database_is_refused() {
     });
 }
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "0001_init",
     "0002_fact_revisions",
     "0003_shadow",
@@ -179,6 +179,7 @@ const MIGRATIONS: [&str; 7] = [
     "0005_second_stage",
     "0006_usage_by_day",
     "0007_ends_of_partitions",
+    "0008_fleet",
 ];
 
 #[test]

@@ -1,7 +1,10 @@
 //! Alerts that change hands, and signals of shards that are merged once.
 
+use keywatch::engine::fleet::{FleetBook, Trait, Traits};
 use keywatch::engine::second_stage::{Taking, is_taken};
 use keywatch::store::{AlertFilter, Mark, MergedStage, Recorded, SignalRow, ToMerge};
+
+use keywatch::time::DAY;
 
 use super::*;
 use Severity::{High, Warning};
@@ -125,6 +128,11 @@ async fn pass(store: &TestStore, partition: i32, passed: i64, end_offset: Option
     store.mark_passed(&shard(partition), 1, &mark, NOW).await.unwrap();
 }
 
+/// Something else for each time.
+fn fleet_of(to: i64) -> Vec<(i64, Traits)> {
+    vec![(to / DAY + 2, Traits::default().with(Trait::Hour, Some(to as f64 / START as f64)))]
+}
+
 async fn merge(
     store: &TestStore,
     to: i64,
@@ -132,8 +140,9 @@ async fn merge(
 ) -> Option<Vec<(CaseChange, Recorded)>> {
     let merge = |what: ToMerge| {
         let change = told(Alert { kind: Kind::PlatformIncident, ..alert(START, 1, High) });
+        let what_to = what.to;
         seen.lock().unwrap().push(what);
-        Ok(MergedStage { stage: "after".into(), changes: vec![change], takings: Vec::new() })
+        Ok(MergedStage { stage: "after".into(), changes: vec![change], takings: Vec::new(), fleet: fleet_of(what_to) })
     };
     store.merge_signals(to, NOW, GROUP_WAIT, merge).await.unwrap()
 }
@@ -162,6 +171,23 @@ fn signals_are_merged_once() {
         merge(&store, START + HOUR, &seen).await.unwrap();
         assert_eq!(seen.lock().unwrap().pop().unwrap().signals, ["b"]);
         assert_eq!(store.count("signals").await, 0);
+    });
+}
+
+#[test]
+fn what_the_fleet_is_like_is_kept_for_its_day_and_never_changed() {
+    for_each_store(|store| async move {
+        assert_eq!(store.fleet().await.unwrap(), FleetBook::default());
+        let seen = std::sync::Mutex::new(Vec::new());
+        for to in [START, START + HOUR, START + DAY] {
+            store.acquire_shard(&shard(0), "a", NOW).await.unwrap();
+            merge(&store, to, &seen).await.unwrap();
+        }
+        let want = FleetBook::new(fleet_of(START).into_iter().chain(fleet_of(START + DAY)));
+        assert_eq!(store.fleet().await.unwrap(), want, "the second one of the first day came too late");
+        let old = FleetBook::new(fleet_of(START + 300 * DAY));
+        store.save_second_stage("", START + 300 * DAY, &old, NOW).await.unwrap();
+        assert_eq!(store.fleet().await.unwrap(), old, "what is older than is kept is forgotten");
     });
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use keywatch::alert::Alert;
 use keywatch::engine::detect::{SPECS, Watch};
+use keywatch::engine::fleet::SHIPPED;
 use keywatch::engine::intake::{Admitted, Intake, IntakeLimits};
 use keywatch::engine::shard::{Output, Shard, World};
 use keywatch::engine::snapshot::{decode_subject, encode_subject};
@@ -264,7 +265,7 @@ pub fn check_in(rules: &RuleSet, rule: &str, script: &str, want: &str) -> Vec<Al
 
 fn found_in(rules: &RuleSet, rule: &str, script: Script, restarts: bool) -> Vec<Alert> {
     let Script { facts, events, end } = script;
-    let world = World { facts: &facts, rules };
+    let world = World { facts: &facts, rules, fleet: &SHIPPED };
     let mut lab = Lab::new();
     let merchants: Vec<&str> = facts.merchants_with_keys().collect();
     for merchant in merchants {

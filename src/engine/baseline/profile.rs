@@ -172,6 +172,11 @@ impl Profile {
         }
     }
 
+    /// Calls expected in the busiest hour of like days.
+    pub fn busiest(&self) -> f64 {
+        self.days.as_flattened().iter().map(|calls| f64::from(unpack(*calls))).fold(0.0, f64::max)
+    }
+
     /// The share of a day's calls that falls into its three busiest hours: near 1 for a nightly job.
     pub fn concentration(&self) -> f64 {
         let (mut total, mut busiest) = (0.0, [0.0_f64; 3]);

@@ -8,6 +8,7 @@
 use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
 use crate::engine::baseline::profile::{self, Profile, pack, unpack};
 use crate::engine::baseline::scatter::{Prior, Scatter, Tail};
+use crate::engine::fleet::{FleetBook, Trait, Traits};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 /// Length of a bucket.
@@ -20,10 +21,10 @@ const PER_TEN: i64 = 10 * MINUTE / BUCKET;
 const HOURS: usize = 24;
 /// Hours that lie back further than this are not learned one by one: a key silent for so long starts afresh anyway.
 const CATCH_UP_HOURS: i64 = 21 * 24;
-/// What is believed of scatter before a key has shown its own.
-const PRIOR_TEN: Prior = Prior { alpha: 0.5, weight: 24.0 };
-const PRIOR_HOUR: Prior = Prior { alpha: 0.3, weight: 24.0 };
-const PRIOR_DAY: Prior = Prior { alpha: 0.1, weight: 4.0 };
+/// How many observations what the fleet is like stands for, before a key has shown its own scatter.
+const FLEET_TENS: f64 = 24.0;
+const FLEET_HOURS: f64 = 24.0;
+const FLEET_DAYS: f64 = 4.0;
 /// The fixed odds beyond which a count is held out of learning.
 const HOLD_OUT_ODDS: f64 = 1e-4;
 /// The same for hours with far fewer calls: -ln of the odds.
@@ -108,6 +109,8 @@ struct Known {
     /// It works in bursts: a job, or a machine that builds.
     is_bursty: bool,
     usual: Usual,
+    /// What the fleet is like on the day of the newest call.
+    fleet: Traits,
 }
 
 /// What is usual in one hour.
@@ -130,6 +133,7 @@ impl Default for Known {
             does_jobs: false,
             is_bursty: false,
             usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
+            fleet: Traits::default(),
         }
     }
 }
@@ -176,6 +180,17 @@ pub struct LastDay {
     pub observed: Vec<u64>,
     /// Calls expected.
     pub usual: Vec<f64>,
+}
+
+/// What is known around a key's calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// How far out of order events may come.
+    pub lateness: Millis,
+    /// The last stretch of which nothing is known: it is not learned.
+    pub unseen: Option<(Millis, Millis)>,
+    /// What the fleet is like.
+    pub fleet: &'a FleetBook,
 }
 
 /// What a detector asks of the counts.
@@ -237,29 +252,27 @@ impl Rates {
         self.newest < 0
     }
 
-    /// Counts accepted calls at `at`. What is older than the ring is not counted. `unseen` is the last stretch of which
-    /// nothing is known: it is not learned. `zone` says how far its zone's clock is ahead of UTC at a time.
-    pub fn add(
-        &mut self,
-        at: Millis,
-        calls: u32,
-        lateness: Millis,
-        unseen: Option<(Millis, Millis)>,
-        zone: impl Fn(Millis) -> Millis,
-    ) {
+    /// Counts accepted calls at `at`. What is older than the ring is not counted. `zone` says how far its zone's clock is ahead
+    /// of UTC at a time.
+    pub fn add(&mut self, at: Millis, calls: u32, around: Surroundings<'_>, zone: impl Fn(Millis) -> Millis) {
         let bucket = at.div_euclid(BUCKET);
         if self.newest < 0 {
             self.newest = bucket;
+            self.believe(around.fleet);
             // The first hour is seen in part only.
             self.learned_to = bucket.div_euclid(PER_HOUR) + 1;
             self.offset = zone(at);
         }
         if bucket > self.newest {
-            self.learn_to(at, lateness, unseen, zone);
+            let is_new_day = self.begins_day(at);
+            self.learn_to(at, around, zone);
             for gone in (self.newest + 1)..=bucket.min(self.newest + RING as i64) {
                 self.ring[slot(gone)] = 0;
             }
             self.newest = bucket;
+            if is_new_day {
+                self.believe(around.fleet);
+            }
         } else if self.newest - bucket >= RING as i64 {
             return;
         }
@@ -285,14 +298,19 @@ impl Rates {
         self.newest.div_euclid(PER_HOUR) < at.div_euclid(HOUR)
     }
 
-    /// Learns every whole hour that ended at least `lateness` before `at`.
-    fn learn_to(
-        &mut self,
-        at: Millis,
-        lateness: Millis,
-        unseen: Option<(Millis, Millis)>,
-        zone: impl Fn(Millis) -> Millis,
-    ) {
+    /// Whether a call at `at` begins a day (UTC) that others before it did not.
+    pub fn begins_day(&self, at: Millis) -> bool {
+        (self.newest * BUCKET).div_euclid(DAY) < at.div_euclid(DAY)
+    }
+
+    /// Takes what the fleet is like on the day of the newest call for what is usual where the key has yet to show it.
+    pub fn believe(&mut self, fleet: &FleetBook) {
+        self.known.fleet = fleet.at(self.newest * BUCKET);
+    }
+
+    /// Learns every whole hour that ended at least by the lateness before `at`.
+    fn learn_to(&mut self, at: Millis, around: Surroundings<'_>, zone: impl Fn(Millis) -> Millis) {
+        let Surroundings { lateness, unseen, .. } = around;
         let closed_to = (at - lateness).div_euclid(HOUR);
         if closed_to <= self.learned_to {
             return;
@@ -323,7 +341,8 @@ impl Rates {
         let usual_day = mean_hour * (DAY / HOUR) as f64;
         let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && usual_day <= peak);
         let is_bursty = does_jobs || self.bursts >= BURSTY;
-        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, ..Known::default() };
+        let fleet = self.known.fleet;
+        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, fleet, ..Known::default() };
     }
 
     /// What is usual in an hour since 1970 (UTC).
@@ -463,15 +482,24 @@ impl Rates {
     }
 
     fn alpha_hour(&self) -> f64 {
-        self.hour.alpha(PRIOR_HOUR, self.mean_hour())
+        self.hour.alpha(self.prior(Trait::Hour), self.mean_hour())
     }
 
     fn alpha_ten(&self) -> f64 {
-        self.ten.alpha(PRIOR_TEN, self.mean_hour() / 6.0)
+        self.ten.alpha(self.prior(Trait::Ten), self.mean_hour() / 6.0)
     }
 
     fn alpha_day(&self) -> f64 {
-        self.day.alpha(PRIOR_DAY, self.mean_hour() * HOURS as f64)
+        self.day.alpha(self.prior(Trait::Day), self.mean_hour() * HOURS as f64)
+    }
+
+    fn prior(&self, of: Trait) -> Prior {
+        let weight = match of {
+            Trait::Ten => FLEET_TENS,
+            Trait::Day => FLEET_DAYS,
+            _ => FLEET_HOURS,
+        };
+        Prior { alpha: self.known.fleet.value(of), weight }
     }
 
     /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
@@ -561,6 +589,7 @@ mod clock;
 mod judge;
 mod parts;
 mod silences;
+mod teach;
 
 pub use clock::KeyClock;
 pub use parts::RatesParts;

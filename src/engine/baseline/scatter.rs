@@ -1,5 +1,5 @@
 //! How much counts scatter beyond Poisson, and how heavy the tail of what surprises is: estimated for each key, from a
-//! prior that stands for the fleet.
+//! prior that the fleet gives.
 
 /// How fast old scatter is forgotten, per observation.
 const DECAY: f32 = 0.998;
@@ -30,6 +30,13 @@ impl Scatter {
         self.square = self.square * DECAY + (mu * mu) as f32;
     }
 
+    /// The dispersion that the key itself has shown; none where that is less than what `weight` observations of a usual mean
+    /// `typical` show.
+    pub fn own(self, weight: f64, typical: f64) -> Option<f64> {
+        (weight * (typical * typical).max(0.25) <= f64::from(self.square))
+            .then(|| f64::from(self.excess) / f64::from(self.square))
+    }
+
     /// The dispersion. `typical` is a usual mean.
     pub fn alpha(self, prior: Prior, typical: f64) -> f64 {
         let weight = prior.weight * (typical * typical).max(0.25);
@@ -53,10 +60,15 @@ const THRESHOLD: f64 = 1.0;
 /// The mean excess of keys whose counts are as the model says: scatter is estimated from clipped counts, so it is a
 /// little small, and surprise a little large.
 const USUAL_MEAN: f64 = 1.2;
-/// How many exceedances of mean 1 stand for what is believed before.
+/// How many exceedances stand for what is believed before.
 const TAIL_PRIOR: f64 = 12.0;
 
 impl Tail {
+    /// The mean excess that the key itself has shown; none before there were a few.
+    pub fn own(self) -> Option<f64> {
+        (TAIL_PRIOR <= f64::from(self.n)).then(|| f64::from(self.excess / self.n))
+    }
+
     /// Learns how surprising a usual count was.
     pub fn learn(&mut self, surprise: f64) {
         if surprise > THRESHOLD {
@@ -65,9 +77,9 @@ impl Tail {
         }
     }
 
-    /// The surprise that is left once this key's own tail is allowed for.
-    pub fn corrected(self, surprise: f64) -> f64 {
-        let mean = (f64::from(self.excess) + TAIL_PRIOR) / (f64::from(self.n) + TAIL_PRIOR);
+    /// The surprise that is left once this key's own tail is allowed for; `usual` is the mean excess of the fleet.
+    pub fn corrected(self, surprise: f64, usual: f64) -> f64 {
+        let mean = (f64::from(self.excess) + TAIL_PRIOR * usual) / (f64::from(self.n) + TAIL_PRIOR);
         if surprise <= THRESHOLD { surprise } else { THRESHOLD + (surprise - THRESHOLD) / (mean / USUAL_MEAN).max(1.0) }
     }
 }
@@ -91,7 +103,8 @@ mod tests {
     fn a_key_that_often_surprises_surprises_less() {
         let (mut calm, mut wild) = (Tail::default(), Tail::default());
         (0..50).for_each(|_| (calm.learn(1.8), wild.learn(6.0)).0);
-        assert_eq!(calm.corrected(14.0), 14.0);
-        assert!(wild.corrected(14.0) < 6.0, "{}", wild.corrected(14.0));
+        assert_eq!(calm.corrected(14.0, 1.0), 14.0);
+        assert!(wild.corrected(14.0, 1.0) < 6.0, "{}", wild.corrected(14.0, 1.0));
+        assert!(Tail::default().corrected(14.0, 2.4) < 8.0, "in a wild fleet, before it was seen");
     }
 }

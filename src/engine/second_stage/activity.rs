@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::hash::stored_of_text;
+use crate::engine::hash::{spread_of_text, stored_of_text};
 use crate::time::{MINUTE, Millis};
 
 /// A sketch is of so long a time.
@@ -155,11 +155,7 @@ impl Sketch {
 
 /// The register of a subject, and what it shows there.
 fn place_of(subject_id: &str) -> (usize, u8) {
-    // FNV alone mixes the last letters badly: the finalizer of MurmurHash3 makes up for it.
-    let mut hash = stored_of_text(subject_id);
-    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
-    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
-    hash ^= hash >> 16;
+    let hash = spread_of_text(subject_id);
     let rest = hash >> INDEX_BITS;
     let rank = (rest.leading_zeros() - INDEX_BITS + 1) as u8;
     (hash as usize % REGISTERS, rank)

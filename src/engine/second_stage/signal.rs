@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Kind, State};
 use crate::engine::baseline::networks::Network;
+use crate::engine::fleet::Lesson;
 use crate::engine::novelty::{Novelty, agent_of};
 use crate::engine::second_stage::activity::Tens;
 use crate::engine::shard::{Change, Output};
@@ -33,6 +34,8 @@ pub enum Signal {
     Misused(Misused),
     /// Who was active in ten minutes.
     Active(Tens),
+    /// What a key teaches the fleet.
+    Lesson(Lesson),
 }
 
 /// A finding about the volume of a key.
@@ -93,6 +96,7 @@ impl Signal {
             Signal::Knock(knock) => knock.at,
             Signal::Misused(misused) => misused.at,
             Signal::Active(tens) => tens.at(),
+            Signal::Lesson(lesson) => lesson.at(),
         }
     }
 
@@ -108,6 +112,7 @@ impl Signal {
             Signal::Misused(misused) if misused.moves_money => format!("moves/{}", misused.alert_id),
             Signal::Misused(misused) => format!("misused/{}/{}", misused.alert_id, misused.others.len()),
             Signal::Active(tens) => tens.name(),
+            Signal::Lesson(lesson) => format!("lesson/{:08x}", lesson.key),
         }
     }
 
@@ -115,7 +120,8 @@ impl Signal {
     pub fn all_of<'a>(out: &'a Output, rules: &'a RuleSet) -> impl Iterator<Item = Signal> + 'a {
         let told = out.changes.iter().filter(|change| !rules.is_shadow(&change.alert.rule));
         let (knocks, active) = (out.knocks.iter().cloned(), out.active.iter().cloned());
-        told.filter_map(Signal::of).chain(knocks.map(Signal::Knock)).chain(active.map(Signal::Active))
+        let lessons = out.lessons.iter().copied().map(Signal::Lesson);
+        told.filter_map(Signal::of).chain(knocks.map(Signal::Knock)).chain(active.map(Signal::Active)).chain(lessons)
     }
 
     /// What a change of a case is to all shards.

@@ -7,6 +7,7 @@ use super::mail::mail_of;
 use super::{Expected, Known, Test, offset_text};
 use crate::alert::Alert;
 use crate::engine::detect::{DetectorSpec, Watch};
+use crate::engine::fleet::{FleetBook, SHIPPED};
 use crate::engine::intake::{Admitted, Intake, IntakeLimits};
 use crate::engine::second_stage::signal::Signal;
 use crate::engine::second_stage::{SecondStage, StageOutput};
@@ -76,7 +77,7 @@ pub fn run(test: &Test, rules: &RuleSet, specs: &[DetectorSpec]) -> Outcome {
     for fact in &test.facts {
         facts.learn(fact);
     }
-    let mut stage = Stage::new(test.starts, World { facts: &facts, rules });
+    let mut stage = Stage::new(test.starts, World { facts: &facts, rules, fleet: &SHIPPED });
     let mut events = Merged::new(&test.generators);
     let mut outcome = Outcome::default();
     for expectation in &test.expect {
@@ -112,6 +113,8 @@ struct Stage<'a> {
     intake: Intake,
     shard: Shard,
     second: SecondStage,
+    /// What it says the fleet is like.
+    fleet: FleetBook,
     offset: i64,
     /// By ID, as they stand.
     all: BTreeMap<String, Alert>,
@@ -138,6 +141,7 @@ impl<'a> Stage<'a> {
             intake,
             shard,
             second: SecondStage::new(LIMITS.lateness),
+            fleet: FleetBook::default(),
             offset: 0,
             all: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -160,19 +164,28 @@ impl<'a> Stage<'a> {
             self.intake.end_of_input(self.offset, ts, &mut admitted);
         }
         self.offset += 1;
-        let mut out = Output::default();
         for one in &admitted {
-            self.shard.step(one, self.world, &mut out);
+            if self.second.known_until() < one.now {
+                self.merge(one.now);
+            }
+            let mut out = Output::default();
+            let world = World { fleet: &self.fleet, ..self.world };
+            self.shard.step(one, world, &mut out);
+            self.take(out);
         }
-        self.take(out);
         if let Some(now) = admitted.last().map(|one| one.now)
             && self.second.next_due().is_some_and(|due| due <= now)
         {
-            let mut merged = StageOutput::default();
-            self.second.note_activity(self.shard.activity(), now);
-            self.second.advance(now, now, self.world.rules, &mut merged);
-            self.take_merged(merged);
+            self.merge(now);
         }
+    }
+
+    /// Merges what time, having come to `now`, has left behind.
+    fn merge(&mut self, now: Millis) {
+        let mut merged = StageOutput::default();
+        self.second.note_activity(self.shard.activity(), now);
+        self.second.advance(now, now, self.world.rules, &mut merged);
+        self.take_merged(merged);
     }
 
     /// Alerts that somebody sees: what is taken over is not among them.
@@ -207,7 +220,7 @@ impl<'a> Stage<'a> {
     /// Lets time go on: what is due until then happens.
     fn pass(&mut self, to: Millis) {
         let mut out = Output::default();
-        self.shard.pass(to, to, self.world, &mut out);
+        self.shard.pass(to, to, World { fleet: &self.fleet, ..self.world }, &mut out);
         self.take(out);
         let mut merged = StageOutput::default();
         self.second.note_activity(self.shard.activity(), to + LIMITS.lateness);
@@ -236,6 +249,7 @@ impl Stage<'_> {
     }
 
     fn take_merged(&mut self, merged: StageOutput) {
+        merged.fleet.into_iter().for_each(|(day, traits)| self.fleet.add(day, traits));
         for taking in merged.takings {
             match taking.is_taken {
                 true => self.taken.insert(taking.alert_id),

@@ -4,7 +4,7 @@
 //! block, and does: until the pipeline has said where to start, and until it has let go. It assigns exactly once, with the
 //! offsets in place; a second assign resets positions (getsentry/snuba#5229).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -50,9 +50,17 @@ pub(super) struct State {
     pub(super) held: Vec<Held>,
     /// Reading is paused until the channel has room.
     pub(super) paused: bool,
+    /// Partitions of which nothing is read until the pipeline wants more.
+    pub(super) holding: BTreeSet<Partition>,
 }
 
 impl State {
+    /// Something resumed or assigned partitions: the loop pauses anew what has to wait.
+    pub(super) fn resumed(&mut self) {
+        self.paused = false;
+        self.holding.clear();
+    }
+
     /// Moves what was gathered to the outbox.
     pub(super) fn flush(&mut self) {
         if !self.gather.is_empty() {
@@ -134,7 +142,7 @@ impl Member {
         }
         state.held.extend(starts.late.take());
         // The loop pauses anew, with what has come.
-        state.paused = false;
+        state.resumed();
         let mut offsets = Vec::new();
         for (topic, partition) in partitions {
             let start = starts.of(&asked, &topic, partition);
@@ -381,7 +389,7 @@ impl Member {
             let found = &mut state.gather.places[found];
             found.next = start;
             found.open = true;
-            state.paused = false;
+            state.resumed();
         }
     }
 

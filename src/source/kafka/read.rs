@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{Listener, Listens, lock};
+use super::gather::Place;
 use super::group::Member;
 use super::trouble::{About, Meaning};
 use crate::source::SourceEvent;
@@ -49,7 +50,9 @@ pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
             let _ = member.deliver(SourceEvent::Failed(text), member.patience.revoke);
             return;
         }
-        if hand_over(&member) {
+        let has_room = hand_over(&member);
+        hold_back(consumer);
+        if has_room {
             set_paused(consumer, false);
             gather(consumer, POLL);
         } else {
@@ -102,13 +105,41 @@ fn set_paused(consumer: &BaseConsumer<Member>, pause: bool) {
             return;
         }
         state.paused = pause;
-        for place in state.gather.places.iter().filter(|place| place.open) {
+        let is_held = |place: &Place| !pause && state.holding.contains(&(place.topic.clone(), place.partition));
+        for place in state.gather.places.iter().filter(|place| place.open && !is_held(place)) {
             list.add_partition(&place.topic, place.partition);
         }
     }
     let result = if pause { consumer.pause(&list) } else { consumer.resume(&list) };
     if let Err(error) = result {
         tracing::warn!(target: "keywatch::kafka", pause, "reading could not be paused or resumed: {error}");
+    }
+}
+
+/// Pauses the partitions of which the pipeline wants no more for now, and resumes the others.
+fn hold_back(consumer: &BaseConsumer<Member>) {
+    let member = consumer.context();
+    let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+    {
+        let state = &mut *lock(&member.state);
+        let wanted = lock(&member.link.held).clone();
+        if wanted == state.holding {
+            return;
+        }
+        let open = state.gather.places.iter().filter(|place| place.open);
+        for place in open.map(|place| (place.topic.clone(), place.partition)) {
+            match (wanted.contains(&place), state.holding.contains(&place)) {
+                (true, false) => pause.add_partition(&place.0, place.1),
+                (false, true) if !state.paused => resume.add_partition(&place.0, place.1),
+                _ => continue,
+            };
+        }
+        state.holding = wanted;
+    }
+    let paused = if pause.count() > 0 { consumer.pause(&pause) } else { Ok(()) };
+    let resumed = if resume.count() > 0 { consumer.resume(&resume) } else { Ok(()) };
+    if let Err(error) = paused.and(resumed) {
+        tracing::warn!(target: "keywatch::kafka", "partitions could not be held back or resumed: {error}");
     }
 }
 
@@ -189,7 +220,7 @@ fn mend_gaps(consumer: &BaseConsumer<Member>) {
         }
         let state = &mut *lock(&member.state);
         // Assigning ends a pause.
-        state.paused = false;
+        state.resumed();
         if to != next
             && let Some(index) = state.gather.find(&topic, partition)
         {

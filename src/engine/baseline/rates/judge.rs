@@ -2,6 +2,7 @@
 
 use super::{Ask, BUCKET, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low};
+use crate::engine::fleet::{Trait, Traits};
 use crate::time::{DAY, day_of_month};
 
 /// One length of window: how many times the usual it takes at least, whatever the odds. Short windows take more: when
@@ -21,6 +22,9 @@ const SHORT: [Length; 4] = [
     Length { length: 30 * MINUTE, floor: 2.2, burst: 3, fewer: 0.0 },
     Length { length: HOUR, floor: 1.9, burst: 3, fewer: 0.0 },
 ];
+/// Up to this length the fleet's bursts say how many times the usual it takes, within these times of what is shipped.
+const FLEETS_BURST: Millis = 10 * MINUTE;
+const BURSTS: [f64; 2] = [0.75, 2.5];
 const LONG: [Length; 2] = [
     Length { length: 6 * HOUR, floor: 2.2, burst: 0, fewer: 0.7 },
     Length { length: DAY, floor: 2.2, burst: 0, fewer: 1.4 },
@@ -137,7 +141,11 @@ impl Rates {
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
         let is_short = length.length <= HOUR;
-        let floor = if self.is_in_rows() { length.floor.min(ROW_FLOOR) } else { length.floor };
+        let floor = match length.length {
+            _ if self.is_in_rows() => length.floor.min(ROW_FLOOR),
+            ..=FLEETS_BURST => length.floor * self.bursts_of_fleet(),
+            _ => length.floor,
+        };
         if observed < expected * floor * ask.floors || observed - expected < ask.min_extra {
             return None;
         }
@@ -177,7 +185,11 @@ impl Rates {
         let scatter = self.alpha(length.length);
         let alpha = if self.is_in_rows() { ROW_SCATTER * scatter } else { scatter } + clumps(expected);
         let raw = surprise_high(trimmed as u64, expected, alpha);
-        let surprise = if is_short && !self.is_in_rows() { self.tail.corrected(raw) } else { raw };
+        let surprise = if is_short && !self.is_in_rows() {
+            self.tail.corrected(raw, self.known.fleet.value(Trait::Tail))
+        } else {
+            raw
+        };
         let needed = ask.surprise - length.fewer;
         if surprise < needed {
             return None;
@@ -188,6 +200,11 @@ impl Rates {
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
         let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
+    }
+
+    /// By how much larger the short bursts of the fleet are than what is shipped.
+    fn bursts_of_fleet(&self) -> f64 {
+        (self.known.fleet.value(Trait::Burst) / Traits::default().value(Trait::Burst)).clamp(BURSTS[0], BURSTS[1])
     }
 
     /// Whether most calls come in rows that stand for many.

@@ -1,15 +1,17 @@
 //! The counts of made-up keys, and what is said of them.
 
 use super::*;
+use crate::engine::fleet::SHIPPED;
 use crate::time::SECOND;
 
 const LATENESS: Millis = 5 * MINUTE;
 const ASK: Ask = Ask::new(14.0, 20.0);
+const AROUND: Surroundings<'static> = Surroundings { lateness: LATENESS, unseen: None, fleet: &SHIPPED };
 
 /// A few calls one by one, many as one row.
 fn add(rates: &mut Rates, at: Millis, calls: u32) {
     let (times, each) = if calls <= 10 { (calls, 1) } else { (1, calls) };
-    (0..times).for_each(|_| rates.add(at, each, LATENESS, None, |_| 0));
+    (0..times).for_each(|_| rates.add(at, each, AROUND, |_| 0));
 }
 
 /// Two calls a minute from 8 to 20 o'clock for two weeks.
@@ -116,8 +118,8 @@ fn what_was_not_seen_is_not_learned() {
     let (mut seen, day) = shop();
     let mut unseen = seen.clone();
     let after = day + 15 * HOUR;
-    seen.add(after, 2, LATENESS, None, |_| 0);
-    unseen.add(after, 2, LATENESS, Some((day + 8 * HOUR, after)), |_| 0);
+    seen.add(after, 2, AROUND, |_| 0);
+    unseen.add(after, 2, Surroundings { unseen: Some((day + 8 * HOUR, after)), ..AROUND }, |_| 0);
     let at_noon = |rates: &Rates| rates.expected_between(day + DAY + 12 * HOUR, day + DAY + 13 * HOUR);
     assert!(at_noon(&unseen) > 115.0, "{}", at_noon(&unseen));
     // Even a silence that is no gap is held out at first.
@@ -212,7 +214,7 @@ fn a_key_shows_which_clock_it_follows() {
             if !(8..18).contains(&on_its_clock.div_euclid(HOUR).rem_euclid(24)) {
                 continue;
             }
-            (0..2).for_each(|n| rates.add(at + n * SECOND, 1, LATENESS, None, zone));
+            (0..2).for_each(|n| rates.add(at + n * SECOND, 1, AROUND, zone));
             if CHANGE <= at {
                 let told = [rates.too_many(at, &ASK), rates.off_hours(at, &ASK), rates.too_few(at, &ASK)];
                 assert!(told.iter().all(Option::is_none), "follows {follows}: {told:?}");

@@ -1,0 +1,5 @@
+-- What all keys together are like, by the day (since 1970) from which on it is in force.
+CREATE TABLE fleet_days (
+    day    INTEGER NOT NULL PRIMARY KEY,
+    traits TEXT    NOT NULL
+);
