@@ -440,7 +440,7 @@ fn open_case(cases: &[OpenCase], rule: &Rule, sign: &Sign, rules: &RuleSet) -> O
         let goes_on = !is_guest || sign.last_at - case.last_at <= EXPLAINS;
         rules.rule(&case.alert.rule).is_some_and(|other| {
             goes_on
-                && other.kind.is_of_misuse()
+                && (other.kind.is_of_misuse() || other.kind == Kind::KeyLifecycle)
                 && other.kind != rule.kind
                 && (other.audience, other.is_shadow()) == (rule.audience, rule.is_shadow())
         })

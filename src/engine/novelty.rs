@@ -3,7 +3,7 @@
 //! Worked out once for each call, against what the key and its merchant have shown, so that detectors can weigh the signs
 //! together: a new network with the usual program is most often a move, with another program it is most often a thief.
 
-use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
+use crate::engine::baseline::networks::{Familiar, Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
@@ -14,6 +14,10 @@ use crate::time::{DAY, MINUTE, Millis};
 const NEW_AGENTS_A_MONTH: usize = 2;
 /// So many networks of one provider, and a further one is no news.
 const NETWORKS_OF_A_HABIT: usize = 3;
+/// So many trusted networks around another one, and it is most likely of the same provider.
+const NEIGHBOURS: usize = 2;
+/// The same in its wider range, which a pool of servers may be spread over.
+const OF_A_POOL: usize = 4;
 /// Words of endpoints that move money out, or hand out secrets.
 const SENSITIVE: [&str; 8] =
     ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];
@@ -29,6 +33,8 @@ pub struct Novelty {
     pub provider: Known,
     /// The same of the country.
     pub country: Known,
+    /// No database says whose it is, and several trusted networks are around it.
+    pub is_near: bool,
     /// The program, by its family.
     pub agent: Newness,
     /// The endpoint.
@@ -77,6 +83,11 @@ impl Novelty {
             let of_key = key.networks.provider(event.asn);
             novelty.is_roaming = matches!(of_key, Familiar::Known(n) if NETWORKS_OF_A_HABIT <= n);
             novelty.provider = both(of_key, merchant.networks.provider(event.asn));
+            let is_near = |book: &NetworkBook, network| {
+                NEIGHBOURS <= book.around(network) || OF_A_POOL <= book.in_range_of(network)
+            };
+            let is_near = |network| is_near(&key.networks, network) || is_near(&merchant.networks, network);
+            novelty.is_near = event.asn.is_none() && network.is_some_and(is_near);
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
         }
         novelty.agent = match agent {
@@ -175,11 +186,17 @@ pub const SIDE_BY_SIDE: Millis = 10 * MINUTE;
 const BESIDE_CALLS: u64 = 8;
 const BESIDE_TIMES: f64 = 5.0;
 
+/// The part of these calls that what is expected may have learned since.
+const BESIDE_LEARNED: f64 = 0.25;
+
 /// Whether calls of something that came up at `first_at` are too many to be the key's usual ones in another dress.
 pub fn is_beside(key: &KeyFeatures, first_at: Millis, at: Millis, calls: u64) -> bool {
-    BESIDE_CALLS <= calls
-        && key.rates.days_learned() >= 7
-        && BESIDE_TIMES * (key.rates.expected_between(first_at, at) + 1.0) <= calls as f64
+    if calls < BESIDE_CALLS || key.rates.days_learned() < 7 {
+        return false;
+    }
+    let calls = calls as f64;
+    let expected = (key.rates.expected_between(first_at, at) - BESIDE_LEARNED * calls).max(0.0);
+    BESIDE_TIMES * (expected + 1.0) <= calls
 }
 
 #[cfg(test)]

@@ -25,11 +25,11 @@ mod before;
 mod habits;
 mod numbers;
 
-use habits::StoredHabits;
+use habits::{StoredHabits, StoredHabitsV5};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +115,10 @@ struct StoredRates<'a> {
 /// What version 5 added behind a shard: its last short gap.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredLull(Option<(i64, i64)>);
+
+/// What version 6 added behind it: how its events clump.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredClumps([f32; 5]);
 
 #[derive(Serialize, Deserialize)]
 struct StoredRefusals {
@@ -258,6 +262,10 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
     }
     let (stored, habits): (StoredSubject, StoredHabits) = match version {
         4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredHabits::default()),
+        5 => {
+            let (stored, habits): (_, StoredHabitsV5) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, habits.into())
+        }
         _ => postcard::from_bytes(rest).map_err(damaged)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
@@ -291,17 +299,23 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
             .collect(),
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     };
-    write(&(stored, StoredLull(state.watch.lull)), 2_048)
+    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps())), 2_048)
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    let (stored, lull): (StoredShard, StoredLull) = match bytes.first() {
-        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), StoredLull::default()),
-        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), StoredLull::default()),
-        Some(4) => (read(bytes)?, StoredLull::default()),
+    let (stored, lull, clumps): (StoredShard, StoredLull, StoredClumps) = match bytes.first() {
+        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), Default::default(), Default::default()),
+        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), Default::default(), Default::default()),
+        Some(4) => (read(bytes)?, Default::default(), Default::default()),
+        Some(5) => {
+            let (stored, lull) = read(bytes)?;
+            (stored, lull, Default::default())
+        }
         _ => read(bytes)?,
     };
+    let mut stream = stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?;
+    stream.set_clumps(clumps.0);
     let parked = |(event, contradicted): (String, bool)| {
         let event: AuthEvent<'static> = serde_json::from_str(&event).map_err(damaged)?;
         Ok(Parked { event, contradicted })
@@ -326,7 +340,7 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
                 Ok((Network::from_bits(network), OpenCase { opens_at, ..load_case(case)? }))
             })
             .collect::<Result<_, SnapshotError>>()?,
-        stream: stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
+        stream,
     })
 }
 

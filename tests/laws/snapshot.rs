@@ -27,9 +27,11 @@ fn plain(mut subject: Subject) -> Subject {
     for key in &mut subject.keys {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
+        let clumps = key.features.rates.clumps();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
+        key.features.rates.set_clumps(clumps);
     }
     subject
 }
@@ -49,16 +51,29 @@ fn state() -> ShardState {
         rules_version: "v".into(),
         parked: vec![Parked { event: event(START, "k", "2001:db8::1"), contradicted: true }],
         source_cases: Vec::new(),
-        stream: Rates::default(),
+        stream: stream(),
     }
 }
 
-/// The versions before 5 knew no short gaps.
+/// Of a partition whose events clump.
+fn stream() -> Rates {
+    let mut stream = Rates::default();
+    stream.set_clumps(CLUMPS);
+    stream
+}
+
+/// The versions before 6 knew no clumps.
+fn without_clumps() -> ShardState {
+    ShardState { stream: Rates::default(), ..state() }
+}
+
+/// The versions before 5 knew no short gaps either.
 fn without_lull() -> ShardState {
-    ShardState { watch: Watch { lull: None, ..state().watch }, ..state() }
+    ShardState { watch: Watch { lull: None, ..state().watch }, ..without_clumps() }
 }
 
 const CLOCK: KeyClock = KeyClock { lag: -60, other: 60, lead: 1.5, hours: 7, stays: false };
+const CLUMPS: [f32; 5] = [1.5, 2.5, 3.5, 4.5, 5.5];
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 /// A subject with every field filled.
@@ -72,6 +87,7 @@ fn rich() -> Subject {
     key.cases[0].opens_at = Some(START);
     key.features.rates.set_clock(CLOCK);
     key.features.rates.set_silences(SILENCES);
+    key.features.rates.set_clumps(CLUMPS);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -135,7 +151,7 @@ fn version_1_is_read_for_ever() {
     let watch = Watch { since: Some(START), steady_since: Some(START), ..Watch::default() };
     assert_eq!(
         decode_shard(&golden("shard.v1")).unwrap(),
-        ShardState { watch: Watch { seen_to: Some(START), ..watch }, ..state() }
+        ShardState { watch: Watch { seen_to: Some(START), ..watch }, ..without_clumps() }
     );
 }
 
@@ -175,7 +191,15 @@ fn version_5_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v5"), 42).unwrap();
     let rates = || subject.keys.iter().map(|key| &key.features.rates);
     assert!(rates().any(|rates| rates.clock() == CLOCK && rates.silences() == SILENCES));
-    assert_eq!(decode_shard(&golden("shard.v5")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v5")).unwrap(), without_clumps());
+}
+
+#[test]
+fn version_6_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v6"), 42).unwrap();
+    let rates = || subject.keys.iter().map(|key| &key.features.rates);
+    assert!(rates().any(|rates| rates.clock() == CLOCK && rates.clumps() == CLUMPS));
+    assert_eq!(decode_shard(&golden("shard.v6")).unwrap(), state());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::engine::subject::reserve_little;
 use crate::event::{AuthEvent, Country};
-use crate::time::Millis;
+use crate::time::{DAY, Millis};
 
 /// A network: /24 of IPv4, /48 of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,12 @@ impl Network {
     /// Whether another network lies within the same /16 of IPv4 or /32 of IPv6.
     pub fn is_beside(self, other: Network) -> bool {
         let far = if self.0 & V6_TAG == 0 { 8 } else { 16 };
+        self.0 >> far == other.0 >> far
+    }
+
+    /// The same of the /12 or the /28: the ranges of clouds are about as wide.
+    pub fn is_in_range_of(self, other: Network) -> bool {
+        let far = if self.0 & V6_TAG == 0 { 12 } else { 20 };
         self.0 >> far == other.0 >> far
     }
 
@@ -220,6 +226,28 @@ impl NetworkBook {
         trusted
             .filter_map(|seen| Some((seen, shares(seen)?)))
             .min_by_key(|(seen, shares)| (*shares, std::cmp::Reverse(seen.calls), seen.network))
+    }
+
+    /// Trusted networks around another one: in the same /16 of IPv4, /32 of IPv6.
+    pub fn around(&self, network: Network) -> usize {
+        self.seen
+            .iter()
+            .filter(|seen| !seen.suspect && seen.network != network && network.is_beside(seen.network))
+            .count()
+    }
+
+    /// Trusted networks in the wider range around another one: the same /12 of IPv4, /28 of IPv6.
+    pub fn in_range_of(&self, network: Network) -> usize {
+        self.seen.iter().filter(|seen| !seen.suspect && network.is_in_range_of(seen.network)).count()
+    }
+
+    /// Days since `since` on which networks were seen for the first time, but for `network`'s.
+    pub fn days_with_new_ones(&self, since: Millis, network: Network) -> usize {
+        let new = self.seen.iter().filter(|seen| since < seen.first_at && seen.network != network);
+        let mut days: Vec<i64> = new.map(|seen| seen.first_at.div_euclid(DAY)).collect();
+        days.sort_unstable();
+        days.dedup();
+        days.len()
     }
 
     /// Whether a trusted network was used at `at` or later.

@@ -18,6 +18,9 @@ const LIKE_DAYS_WEIGH: f64 = 2.0;
 const OWN_WEEK: f64 = 0.8;
 /// So many times an hour of the week's own calls are expected at most, where it counts that there are some.
 const OWN_WEEK_TIMES: f64 = 2.0;
+/// So many times like days' calls are expected at most, where it counts that there are some: an hour of the week remembers what it saw
+/// once, an attack or a sale, for weeks.
+const LIKE_DAYS_TIMES: f64 = 1.5;
 /// Fewer calls an hour tell nothing about hours of the week.
 const ENOUGH_FOR_WEEKS: f64 = 0.25;
 /// The least weight that a new day and a new week have, once many have been seen.
@@ -146,7 +149,9 @@ impl Profile {
         let expected = self.expected(hour);
         let Some(weeks) = self.weeks.as_ref().filter(|weeks| WEEK as u16 <= weeks.n) else { return expected };
         let (weekday, of_day) = place(hour);
-        expected.min(OWN_WEEK_TIMES * f64::from(unpack(weeks.mean[weekday * HOURS + of_day])))
+        let like = f64::from(unpack(self.days[class(weekday)][of_day]));
+        let own = f64::from(unpack(weeks.mean[weekday * HOURS + of_day]));
+        expected.min(OWN_WEEK_TIMES * own).min(LIKE_DAYS_TIMES * like)
     }
 
     /// Whether each hour of the week was seen.

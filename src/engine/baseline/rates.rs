@@ -7,8 +7,8 @@
 
 use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
 use crate::engine::baseline::profile::{self, Profile, pack, unpack};
-use crate::engine::baseline::scatter::{Prior, Scatter, Tail};
-use crate::engine::fleet::{FleetBook, Trait, Traits};
+use crate::engine::baseline::scatter::{Clumps, Scatter, Tail};
+use crate::engine::fleet::{FleetBook, Traits};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 /// Length of a bucket.
@@ -50,6 +50,8 @@ const BURST_FROM: f64 = 8.0;
 const BURST_WEIGHT: f32 = 0.1;
 /// An hour's calls come in a burst where so much of them falls into ten minutes.
 const BURSTY: f32 = 0.55;
+/// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
+const HOURLY: f64 = 3.0;
 /// Hours with fewer expected calls tell nothing of the tail: one call more is a step too large.
 const TAIL_FROM: f64 = 2.0;
 /// The surprise of one hour that teaches the tail at most.
@@ -82,6 +84,7 @@ pub struct Rates {
     ten: Scatter,
     hour: Scatter,
     day: Scatter,
+    clumps: Clumps,
     tail: Tail,
     /// Calls and expected calls of the last day or so.
     level: [f32; 2],
@@ -108,6 +111,8 @@ struct Known {
     does_jobs: bool,
     /// It works in bursts: a job, or a machine that builds.
     is_bursty: bool,
+    /// The bursts come every hour or so, as many calls in one hour as in the other.
+    is_hourly: bool,
     usual: Usual,
     /// What the fleet is like on the day of the newest call.
     fleet: Traits,
@@ -132,6 +137,7 @@ impl Default for Known {
             mean_hour: 0.0,
             does_jobs: false,
             is_bursty: false,
+            is_hourly: false,
             usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
             fleet: Traits::default(),
         }
@@ -227,6 +233,7 @@ impl Default for Rates {
             ten: Scatter::default(),
             hour: Scatter::default(),
             day: Scatter::default(),
+            clumps: Clumps::default(),
             tail: Tail::default(),
             level: [0.0; 2],
             peak: 0.0,
@@ -342,7 +349,8 @@ impl Rates {
         let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && usual_day <= peak);
         let is_bursty = does_jobs || self.bursts >= BURSTY;
         let fleet = self.known.fleet;
-        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, fleet, ..Known::default() };
+        let is_hourly = is_bursty && !does_jobs && self.hour.times_poisson() <= HOURLY;
+        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, is_hourly, fleet, ..Known::default() };
     }
 
     /// What is usual in an hour since 1970 (UTC).
@@ -387,24 +395,28 @@ impl Rates {
         let mu = self.profile.expected(on_its_clock);
         let is_known = self.profile.days_learned() > 0;
         let mut learned = total;
-        let tens = (hour * PER_HOUR..(hour + 1) * PER_HOUR).step_by(PER_TEN as usize);
-        let busiest = tens.map(|from| self.count_from(from, from + PER_TEN - 1)).max().unwrap_or(0) as f64;
+        let tens: [f64; 6] = std::array::from_fn(|ten| {
+            let from = hour * PER_HOUR + ten as i64 * PER_TEN;
+            self.count_from(from, from + PER_TEN - 1) as f64
+        });
+        let busiest = tens.iter().copied().fold(0.0, f64::max);
         self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
         if is_known {
-            let alpha = self.alpha_hour();
+            let alpha = self.dispersion_hour(mu);
             if total > ordinary(mu, alpha) {
                 learned = total.min(negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64);
             }
             let deviation = (mu + alpha * mu * mu).sqrt();
             let ceiling = (mu + SCATTER_CLIP * deviation).max(1.0);
-            for ten in 0..6 {
-                let from = hour * PER_HOUR + ten * PER_TEN;
-                let x = self.count_from(from, from + PER_TEN - 1) as f64;
-                let usual = mu / 6.0;
+            let usual = mu / 6.0;
+            for x in tens {
                 if TEN_FROM <= usual {
-                    let clip = usual + TEN_CLIP * (usual + self.alpha_ten() * usual * usual).sqrt();
+                    let clip = usual + TEN_CLIP * (usual + self.dispersion_ten(usual) * usual * usual).sqrt();
                     self.ten.learn(x.min(clip.max(2.0)), usual);
                 }
+            }
+            if total <= learned {
+                self.clumps.learn(&tens);
             }
             if BURST_FROM <= total {
                 let share = (busiest / total) as f32;
@@ -425,7 +437,7 @@ impl Rates {
                 let day = hour - 22..=hour;
                 let x: f64 = day.clone().map(|hour| self.hour_total(hour)).sum::<f64>();
                 let mu: f64 = day.map(|hour| self.expected_in(hour)).sum();
-                let alpha = self.alpha_day();
+                let alpha = self.dispersion_day(mu);
                 self.day.learn(x.min(mu + SCATTER_CLIP * (mu + alpha * mu * mu).sqrt()), mu);
             }
         }
@@ -479,27 +491,6 @@ impl Rates {
     /// The same where too few would be worse, with a little of both neighbours.
     fn smooth(&self, hour: i64) -> f64 {
         f64::from(self.usual(hour).smooth[1])
-    }
-
-    fn alpha_hour(&self) -> f64 {
-        self.hour.alpha(self.prior(Trait::Hour), self.mean_hour())
-    }
-
-    fn alpha_ten(&self) -> f64 {
-        self.ten.alpha(self.prior(Trait::Ten), self.mean_hour() / 6.0)
-    }
-
-    fn alpha_day(&self) -> f64 {
-        self.day.alpha(self.prior(Trait::Day), self.mean_hour() * HOURS as f64)
-    }
-
-    fn prior(&self, of: Trait) -> Prior {
-        let weight = match of {
-            Trait::Ten => FLEET_TENS,
-            Trait::Day => FLEET_DAYS,
-            _ => FLEET_HOURS,
-        };
-        Prior { alpha: self.known.fleet.value(of), weight }
     }
 
     /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
@@ -586,6 +577,7 @@ fn slot(bucket: i64) -> usize {
 }
 
 mod clock;
+mod dispersion;
 mod judge;
 mod parts;
 mod silences;

@@ -4,8 +4,12 @@
 //! says less, since some programs of servers call themselves `Mozilla`: it counts where the calls come from several
 //! networks at once that are new, as visitors' do, of a key whose networks are otherwise settled.
 
+use std::num::NonZeroU32;
+
 use crate::alert::{Kind, Severity};
+use crate::engine::baseline::networks::{Familiar, Seen};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::Known;
 use crate::engine::params::{ParamSpec, ParamType};
 use crate::event::{AuthEvent, Env};
 use crate::time::{DAY, HOUR, Millis};
@@ -14,8 +18,8 @@ use crate::time::{DAY, HOUR, Millis};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ClientSideUse,
     doc: "Accepted use of a secret key from a browser or an app: with an `Origin` or a `Referer` of a page, or with a \
-          browser's or a mobile system's user agent from `visitors` new networks within a day. At least `high` for a live \
-          key.",
+          browser's or a mobile system's user agent from `visitors` new networks within a day, of providers that the key does not use \
+          (three times as many where its own servers use the same program). At least `high` for a live key.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -80,16 +84,25 @@ impl Detector for ClientSideUse {
 impl ClientSideUse {
     /// Whether the call is one of several that come from new networks at once, of a key whose networks were settled.
     fn are_visitors(&self, sight: &Sight<'_>) -> bool {
-        let Some(network) = sight.network else { return false };
+        let (Some(network), Some(novelty)) = (sight.network, &sight.novelty) else { return false };
         let (ts, key) = (sight.event.ts, sight.key);
-        if !key.knows_its_networks(ts) || key.networks.trusts(network) || sight.merchant.networks.trusts(network) {
+        let is_known = key.networks.trusts(network) || sight.merchant.networks.trusts(network);
+        // Servers of a provider that the key uses come and go.
+        if !key.knows_its_networks(ts) || is_known || novelty.provider == Known::Yes || novelty.is_near {
             return false;
         }
         let today = |first_at: Millis| ts - DAY < first_at;
+        let is_elsewhere = |seen: &Seen| {
+            let asn = seen.place.asn.map(NonZeroU32::get);
+            !matches!(key.networks.provider(asn), Familiar::Known(_))
+                && (asn.is_some() || key.networks.around(seen.network) < 2)
+        };
         let entries = key.networks.entries();
-        let new = entries.iter().filter(|s| s.suspect && today(s.first_at) && s.network != network).count() + 1;
+        let others =
+            entries.iter().filter(|s| s.suspect && today(s.first_at) && s.network != network && is_elsewhere(s));
         let came_before = entries.iter().filter(|s| s.suspect && !today(s.first_at)).count();
-        self.visitors <= new && came_before <= 2
+        let visitors = if novelty.is_usual_program() { 3 * self.visitors } else { self.visitors };
+        visitors <= others.count() + 1 && came_before <= 2
     }
 }
 

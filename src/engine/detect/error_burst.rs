@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::networks::{Familiar, Network};
 use crate::engine::baseline::refusals::Refusals;
 use crate::engine::detect::volume::{length, odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::agent_of;
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::engine::subject::KeyFeatures;
 use crate::event::{Outcome, Refusal};
@@ -104,6 +106,16 @@ impl ErrorBurst {
     }
 }
 
+/// Whether a network is the key's own, or one of the same provider's or beside its own from which its usual program calls.
+fn is_home(sight: &Sight<'_>, network: Network) -> bool {
+    let (event, key) = (sight.event, sight.key);
+    let is_beside = match event.asn {
+        Some(_) => matches!(key.networks.provider(event.asn), Familiar::Known(_)),
+        None => key.networks.around(network) > 0,
+    };
+    key.networks.trusts(network) || (is_beside && agent_of(event).is_some_and(|agent| key.agents.trusts(agent)))
+}
+
 /// The same of calls that others send: what the key may do is not their fault.
 fn word(reason: Option<Refusal>, status: Option<u16>) -> String {
     reason.map_or_else(|| meaning(None, status), |reason| reason.as_str().replace('_', " "))
@@ -136,7 +148,7 @@ impl Detector for ErrorBurst {
         let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
-        let is_from_home = sight.network.is_none_or(|network| key.networks.trusts(network));
+        let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         let percent = share * 100.0;
         let (part, summary) = if is_from_home {
             ("", format!("{percent:.0} % of the key's calls are refused: {}.", meaning(event.reason, event.status)))
@@ -149,7 +161,8 @@ impl Detector for ErrorBurst {
             part: part.into(),
             starts_at: event.ts,
             last_at: event.ts,
-            quiet: Some(self.quiet),
+            // What has expired stays so: that nobody calls at night is no end of it.
+            quiet: Some(if event.reason == Some(Refusal::ExpiredKey) { self.quiet.max(DAY) } else { self.quiet }),
             severity: Weight::AsTheRule,
             score: 0.6,
             summary,

@@ -15,12 +15,19 @@ use crate::time::{DAY, HOUR, Millis, rfc3339};
 /// Within this time of a key's first call not every day of the week was seen.
 pub(super) const WEEK: Millis = 7 * DAY;
 
+/// A key that showed a new network on so many days within this time will show another one soon: where its usual program calls, and
+/// no database says that the provider is new, that is no news.
+const WANDERS_DAYS: usize = 3;
+const WANDERS_WITHIN: Millis = 4 * WEEK;
+
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
     doc: "First accepted use of a key from a network (/24, /48) that neither the key nor its merchant's other keys have \
           used. Where the key's usual program calls, it may be a move: then it waits until the usual networks have gone \
-          on beside the new one for ten minutes, and another network of the usual provider is no news, nor is any in the key's first week. A service that hides \
+          on beside the new one for ten minutes, and another network of the usual provider is no news, nor is any in the key's first week. Where no \
+          database knows the provider, a network beside several known ones is taken for the usual provider's, and a key that shows a new one \
+          every week or so is expected to. A service that hides \
           who calls is no move (needs a GeoIP database that says so). Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
@@ -82,13 +89,13 @@ impl Detector for NewIp {
             return Verdict::Nothing;
         }
         let first_at = novelty.network.first_at(sight.event.ts);
-        self.sign(sight, network, novelty, first_at, self.opens(sight, novelty, first_at))
+        self.sign(sight, network, novelty, first_at, self.opens(sight, network, novelty, first_at))
     }
 }
 
 impl NewIp {
     /// Whether it is remarkable by itself.
-    fn opens(&self, sight: &Sight<'_>, novelty: &Novelty, first_at: Millis) -> bool {
+    fn opens(&self, sight: &Sight<'_>, network: Network, novelty: &Novelty, first_at: Millis) -> bool {
         let (key, ts) = (sight.key, sight.event.ts);
         let Some(since) = key.baseline_since() else { return false };
         let learned = first_at - since >= self.learning && key.baseline_calls() >= self.min_calls;
@@ -102,8 +109,12 @@ impl NewIp {
         }
         // The usual program somewhere else: a move, unless the usual networks go on. Before each day of the week was seen, what
         // comes once a week, from an office say, looks like that.
+        let learned_at = (ts - WANDERS_WITHIN).max(since + self.learning);
+        let wanders = || WANDERS_DAYS <= key.networks.days_with_new_ones(learned_at, network);
         WEEK <= first_at - since
             && novelty.provider != Known::Yes
+            && !novelty.is_near
+            && (novelty.provider == Known::No || !wanders())
             && (key.networks.home_was_used_since(first_at + SIDE_BY_SIDE)
                 || is_beside(key, first_at, ts, novelty.network.calls(sight.event.count)))
     }

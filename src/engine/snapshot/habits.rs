@@ -1,4 +1,4 @@
-//! What keys have shown of their clocks and silences: added by version 5, behind the subject.
+//! What keys have shown of their clocks and silences, and of how their calls clump: added by versions 5 and 6, behind the subject.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,20 @@ use crate::engine::subject::Key;
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_5: StoredHabitsV5,
+    clumps: Vec<(u32, [f32; 5])>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV5 {
     clocks: Vec<(u32, i16, i16, f32, u16, bool)>,
     silences: Vec<(u32, [u8; 8])>,
+}
+
+impl From<StoredHabitsV5> for StoredHabits {
+    fn from(of_version_5: StoredHabitsV5) -> Self {
+        StoredHabits { of_version_5, clumps: Vec::new() }
+    }
 }
 
 impl StoredHabits {
@@ -19,19 +31,25 @@ impl StoredHabits {
         let clocks = rates().map(|(place, rates)| (place, rates.clock()));
         let clocks = clocks.filter(|(_, clock)| *clock != KeyClock::default());
         let silences = rates().map(|(place, rates)| (place, rates.silences().0));
-        StoredHabits {
+        let clumps = rates().map(|(place, rates)| (place, rates.clumps()));
+        let of_version_5 = StoredHabitsV5 {
             clocks: clocks.map(|(place, c)| (place, c.lag, c.other, c.lead, c.hours, c.stays)).collect(),
             silences: silences.filter(|(_, silences)| silences.iter().any(|n| *n > 0)).collect(),
-        }
+        };
+        StoredHabits { of_version_5, clumps: clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect() }
     }
 
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
         let missing = || damaged("the key of a clock or of a silence is not there");
-        for (place, lag, other, lead, hours, stays) in self.clocks {
+        for (place, lag, other, lead, hours, stays) in self.of_version_5.clocks {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
         }
-        for (place, silences) in self.silences {
+        for (place, clumps) in self.clumps {
+            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
+            key.features.rates.set_clumps(clumps);
+        }
+        for (place, silences) in self.of_version_5.silences {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_silences(Silences(silences));
         }

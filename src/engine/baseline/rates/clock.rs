@@ -75,10 +75,10 @@ impl Rates {
         if self.clock.other == 0 {
             return;
         }
-        let alpha = self.alpha_hour();
         let likelihood = |offset: Millis| {
             // ln of the negative binomial's probability, without what does not depend on the mean.
             let mu = self.profile.expected(profile::hour_of(hour * HOUR, offset)).max(0.05);
+            let alpha = self.gross_alpha();
             calls * (mu / (1.0 + alpha * mu)).ln() - (1.0 + alpha * mu).ln() / alpha
         };
         let lead = likelihood(self.offset) - likelihood(self.other_offset());

@@ -62,6 +62,10 @@ const SILENCE_HOURS_MAX: i64 = 12;
 pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
 /// The same where calls come in rows that stand for many: the next row may be an hour away.
 const SILENCE_OF_ROWS: Millis = 3 * HOUR;
+/// The same where it works in bursts that come every hour.
+const SILENCE_OF_RUNS: Millis = 2 * HOUR;
+/// Silences that are long enough for the scatter of so many hours together.
+const SILENCES: [Millis; 2] = [3 * HOUR, 6 * HOUR];
 /// How much the counts of many keys together scatter towards nothing at all, at most.
 const SCATTER_OF_MANY: f64 = 0.1;
 
@@ -88,17 +92,10 @@ const FEW_STILL: f64 = 0.5;
 const FEW_HOURS: [i64; 2] = [3, 6];
 const FEW_MORE: f64 = 0.7;
 
-/// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) for M of them.
-fn nothing_is_surprising(ask: &Ask, alpha: f64) -> f64 {
-    (((ask.surprise * alpha).exp() - 1.0) / alpha).max(ask.min_extra)
-}
-
-/// What is expected to be rare comes in clumps: an order is several calls, and so is a person who tries something. With
-/// `1 + CLUMP` calls in each, the variance is that many times the mean, which is this much more dispersion.
-const CLUMP: f64 = 2.0;
-
-fn clumps(expected: f64) -> f64 {
-    CLUMP / expected.max(0.05)
+/// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
+/// with so many at once.
+fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
+    (((ask.surprise * alpha).exp() - 1.0) / alpha * clump).max(ask.min_extra)
 }
 
 impl Rates {
@@ -177,13 +174,15 @@ impl Rates {
                 return None;
             }
         }
-        let trimmed = if length.burst > 0 && !self.is_in_rows() {
+        let trimmed = if length.burst > 0 && !self.is_in_rows() && !self.known.is_hourly {
             self.without_burst(at, length, observed, expected)
         } else {
             observed
         };
-        let scatter = self.alpha(length.length);
-        let alpha = if self.is_in_rows() { ROW_SCATTER * scatter } else { scatter } + clumps(expected);
+        let alpha = match self.dispersion(length.length, expected) {
+            all if self.is_in_rows() => all - (1.0 - ROW_SCATTER) * self.alpha(length.length),
+            all => all,
+        };
         let raw = surprise_high(trimmed as u64, expected, alpha);
         let surprise = if is_short && !self.is_in_rows() {
             self.tail.corrected(raw, self.known.fleet.value(Trait::Tail))
@@ -235,20 +234,6 @@ impl Rates {
         if length > HOUR { from } else { rose.map_or(from, |bucket| (bucket * BUCKET).max(from)) }
     }
 
-    /// The dispersion for a length of window, between those that are learned.
-    fn alpha(&self, length: Millis) -> f64 {
-        match length / MINUTE {
-            ..=10 => self.alpha_ten(),
-            11..=30 => (self.alpha_ten() * self.alpha_hour()).sqrt(),
-            31..=60 => self.alpha_hour(),
-            // What makes a whole day busy stays; what makes single hours busy evens out.
-            61..=360 => {
-                self.alpha_day() + (self.alpha_hour() - self.alpha_day()).max(0.0) * HOUR as f64 / length as f64
-            }
-            _ => self.alpha_day(),
-        }
-    }
-
     fn is_day_of_jobs(&self, at: Millis) -> bool {
         let day = day_of_month(at + self.offset);
         MONTH_JOBS.iter().any(|days| days.contains(&day))
@@ -267,7 +252,7 @@ impl Rates {
             return None;
         }
         let expected = still.max(0.02);
-        let alpha = self.alpha_hour() + clumps(expected) / 2.0;
+        let alpha = self.dispersion_hour(expected);
         let surprise = surprise_high(observed, expected, alpha);
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
         (ask.surprise <= surprise).then(|| Excess {
@@ -281,18 +266,28 @@ impl Rates {
     /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.is_bursty() {
+        if self.is_bursty() && !self.known.is_hourly {
             return self.job_due(last, ask);
         }
-        let least = if self.is_in_rows() { SILENCE_OF_ROWS } else { SILENCE_MIN };
-        let needed = nothing_is_surprising(ask, self.alpha_hour()).max(self.usual_silence());
-        self.missing(last, needed).map(|at| at.max(last + least))
+        let least = match () {
+            () if self.is_in_rows() => SILENCE_OF_ROWS,
+            // Between two runs it is always silent.
+            () if self.known.is_hourly => SILENCE_OF_RUNS,
+            () => SILENCE_MIN,
+        };
+        // What makes single hours busy evens out: a long silence takes less, for its length.
+        let of = |length: Millis, least: Millis| {
+            let needed = nothing_is_surprising(ask, self.alpha(length), self.known_clump(HOUR).max(1.0));
+            self.missing(last, needed.max(self.usual_silence())).map(|at| at.max(last + least))
+        };
+        let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
+        long.chain([of(HOUR, least)]).flatten().min()
     }
 
     /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
     /// half a day. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
     pub fn silence_of_many_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        self.missing(last, nothing_is_surprising(ask, self.alpha_hour().min(SCATTER_OF_MANY)))
+        self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0))
     }
 
     /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
@@ -326,7 +321,7 @@ impl Rates {
         if self.profile.concentration() < JOB_SHARE || !self.profile.knows_weeks() {
             return None;
         }
-        let needed = nothing_is_surprising(ask, self.alpha_day()).max(JOB_PART * self.usual_day());
+        let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
         let from = last.div_euclid(HOUR) + 1;
         let mut sum = 0.0;
         for hour in from..from + JOB_HOURS_MAX {
@@ -342,7 +337,7 @@ impl Rates {
 
     /// Far fewer calls than usual in the last hour, some coming still.
     pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
-        if self.is_bursty() || at.div_euclid(BUCKET) != self.newest {
+        if (self.is_bursty() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
         let hour = at.div_euclid(HOUR);
@@ -354,11 +349,12 @@ impl Rates {
         if FEW_STILL * expected < observed as f64 {
             return None;
         }
-        let is_few = ask.min_extra <= expected && observed as f64 <= FEW * expected && !self.is_in_rows();
+        let is_of_hours = !self.is_in_rows() && !self.known.is_hourly;
+        let is_few = ask.min_extra <= expected && observed as f64 <= FEW * expected && is_of_hours;
         let hour_long = is_few.then(|| {
             let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
             let window = Window { starts_at, length: HOUR, observed, expected };
-            (window, surprise_low(observed, expected, self.alpha_hour()), ask.surprise)
+            (window, self.surprise_of_few(HOUR, observed as f64, expected), ask.surprise)
         });
         let longer = FEW_HOURS.iter().filter_map(|n| {
             let length = n * HOUR;
@@ -367,24 +363,32 @@ impl Rates {
             let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
             (2.0 * ask.min_extra <= expected && observed <= FEW * expected).then(|| {
                 let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
-                (window, surprise_low(observed as u64, expected, self.alpha(length)), ask.surprise + FEW_MORE)
+                (window, self.surprise_of_few(length, observed, expected), ask.surprise + FEW_MORE)
             })
         });
         let found = hour_long.into_iter().chain(longer).find(|(_, surprise, needed)| needed <= surprise);
         found.map(|(window, surprise, _)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
     }
 
-    /// Whether the last ten minutes are as usual: nothing is too few any more.
+    /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.
+    fn surprise_of_few(&self, length: Millis, observed: f64, expected: f64) -> f64 {
+        let clump = self.known_clump(length).max(1.0);
+        surprise_low((observed / clump).round() as u64, expected / clump, self.alpha(length))
+    }
+
+    /// Whether the last ten minutes are as usual (the last hour, of what runs once in it): nothing is too few any more.
     pub fn is_back(&self, at: Millis) -> bool {
-        let expected = self.expected_since(at, 10 * MINUTE) * self.level().min(1.0);
-        0.5 * expected <= self.calls_since(at, 10 * MINUTE) as f64
+        let length = if self.known.is_hourly { HOUR } else { 10 * MINUTE };
+        let expected = self.expected_since(at, length) * self.level().min(1.0);
+        0.5 * expected <= self.calls_since(at, length) as f64
     }
 
     /// Whether enough calls have come for long enough that nothing is too few any more: a few by chance are not.
     pub fn is_back_to_stay(&self, at: Millis) -> bool {
         let level = self.level().min(1.0);
         let expected = |length: Millis| self.expected_since(at, length) * level;
-        let length = BACK_FOR.into_iter().find(|length| BACK_CALLS <= expected(*length)).unwrap_or(HOUR);
+        let enough = |length: &Millis| BACK_CALLS <= expected(*length) && !self.known.is_hourly;
+        let length = BACK_FOR.into_iter().find(enough).unwrap_or(HOUR);
         BACK * expected(length) <= self.calls_since(at, length) as f64
     }
 

@@ -1,4 +1,4 @@
-//! Counts as plain numbers, for the stored form. [`KeyClock`] and [`Silences`] have their own place there.
+//! Counts as plain numbers, for the stored form. [`KeyClock`], [`Silences`] and clumps have their own place there.
 
 use super::{HOURS, KeyClock, Known, RING, Rates, Silences};
 use crate::engine::baseline::profile::{Profile, ProfileParts};
@@ -58,7 +58,7 @@ impl Rates {
     /// Puts them together again.
     pub fn from_parts(parts: &RatesParts<'_>) -> Self {
         let s = &parts.scatter;
-        let of = |at: usize| Scatter { excess: s[at], square: s[at + 1] };
+        let of = |at: usize| Scatter { excess: s[at], square: s[at + 1], mean: 0.0 };
         let [calls, expected, peak, rows, five, day, bursts, peak_ten] = parts.more;
         let mut rates = Rates {
             ring: parts.ring.0,
@@ -74,6 +74,7 @@ impl Rates {
             ten: of(0),
             hour: of(2),
             day: of(4),
+            clumps: Default::default(),
             tail: Tail { excess: s[6], n: s[7] },
             level: [calls, expected],
             peak,
