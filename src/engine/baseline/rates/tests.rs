@@ -67,6 +67,32 @@ fn too_many_is_told_while_it_happens() {
     }
 }
 
+/// Twenty calls in the first minutes of each hour for two weeks, then so many an hour from ten o'clock on: whether that is too many or too
+/// few, and after how many hours.
+#[test]
+fn a_job_that_runs_each_hour_is_known_by_its_hours() {
+    for (calls, too_many, too_few) in [(20, None, None), (30, None, None), (80, Some(1), None), (4, None, Some(6))] {
+        let mut rates = Rates::default();
+        let start = 20_000 * DAY;
+        let run = |rates: &mut Rates, hour: i64, calls: i64| {
+            let at = start + hour * HOUR + 3 * MINUTE;
+            (0..calls).for_each(|n| add(rates, at + n * 9 * SECOND, 1));
+            at + (calls - 1) * 9 * SECOND
+        };
+        (0..14 * 24 + 10).for_each(|hour| drop(run(&mut rates, hour, 20)));
+        let (mut many, mut few) = (None, None);
+        for hour in 1..=6 {
+            let at = run(&mut rates, 14 * 24 + 9 + hour, calls);
+            many = many.or_else(|| rates.too_many(at, &ASK).map(|_| hour));
+            few = few.or_else(|| rates.too_few(at, &ASK).filter(|_| !rates.is_back(at)).map(|_| hour));
+        }
+        assert_eq!((many, few), (too_many, too_few), "{calls} an hour");
+        let last = start + (14 * 24 + 15) * HOUR + 6 * MINUTE;
+        let due = rates.silence_due(last, &ASK).unwrap() - last;
+        assert!((90 * MINUTE..4 * HOUR).contains(&due), "silent for {}", due / MINUTE);
+    }
+}
+
 #[test]
 fn one_short_burst_is_not_too_many() {
     let (mut rates, day) = shop();
