@@ -61,6 +61,13 @@ impl Fall {
     }
 }
 
+/// Since when a key is silent: since then neither it nor the one that it replaces was used, and the stream was seen.
+fn silent_from(still: &Still<'_>) -> Option<Millis> {
+    let last = still.key.last_accepted?;
+    let before = still.replaced.as_ref().and_then(|old| old.last_accepted);
+    Some(last.max(before.unwrap_or(last)).max(still.watch.seen_again_at().unwrap_or(last)))
+}
+
 impl Detector for Fall {
     fn needs_window(&self) -> bool {
         true
@@ -77,7 +84,10 @@ impl Detector for Fall {
         // What is being replaced gets fewer calls.
         let is_ending = sight.facts.is_some_and(|f| f.replaced_at.is_some_and(|at| at <= ts))
             || sight.merchant_facts.is_some_and(|merchant| merchant.suspended_since(ts).is_some());
-        if rates.days_learned() < self.learning_days || is_ending {
+        // What replaces another shares its work until that has stopped.
+        let is_shared =
+            sight.replaced.as_ref().is_some_and(|old| old.last_accepted.is_some_and(|last| ts - HOUR <= last));
+        if rates.days_learned() < self.learning_days || is_ending || is_shared {
             return Verdict::Nothing;
         }
         let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
@@ -116,8 +126,7 @@ impl Detector for Fall {
         if open || rates.is_empty() || rates.days_learned() < self.learning_days || still.watch.in_gap {
             return None;
         }
-        let last = still.key.last_accepted?;
-        let from = still.watch.seen_again_at().map_or(last, |resumed| last.max(resumed));
+        let from = silent_from(still)?;
         let due = rates.silence_due(from, &self.ask)?;
         // What has ended falls silent, and so do the keys of an account that was suspended.
         let ended = still
@@ -129,11 +138,10 @@ impl Detector for Fall {
     }
 
     fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
-        let (rates, Some(last)) = (&still.key.rates, still.key.last_accepted) else { return Verdict::Nothing };
+        let (rates, Some(from)) = (&still.key.rates, silent_from(still)) else { return Verdict::Nothing };
         if open {
             return Verdict::Nothing;
         }
-        let from = still.watch.seen_again_at().map_or(last, |resumed| last.max(resumed));
         let expected = rates.expected_between(from, at);
         let silent_for = duration_text((at - from) / MINUTE * MINUTE);
         Verdict::Sign(Box::new(Sign {
@@ -155,7 +163,7 @@ impl Detector for Fall {
                 ("expected", json!((expected * 10.0).round() / 10.0)),
                 ("window", silent_for.into()),
                 ("odds", odds_in_words(self.ask.surprise, TESTS_A_DAY).into()),
-                ("last_used_at", rfc3339(last).into()),
+                ("last_used_at", still.key.last_accepted.map(rfc3339).into()),
                 ("learned_days", rates.days_learned().into()),
                 ("series", volume::series(rates, at)),
             ],

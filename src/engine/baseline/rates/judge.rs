@@ -81,7 +81,9 @@ const JOB_SHARE: f64 = 0.6;
 const JOB_PART: f64 = 0.5;
 const JOB_GRACE_HOURS: i64 = 2;
 const JOB_REST: f64 = 0.1;
-/// It runs once a day, some minutes or hours later than the day before.
+/// It runs once a day, some minutes or hours later than the day before. So soon after a run it is not expected again: where its hours have
+/// moved, the old ones are no second run.
+const JOB_RESTS_HOURS: i64 = 10;
 const JOB_EVERY: Millis = DAY + 3 * HOUR;
 const JOB_HOURS_MAX: i64 = 48;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
@@ -324,7 +326,7 @@ impl Rates {
         let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
         let from = last.div_euclid(HOUR) + 1;
         let mut sum = 0.0;
-        for hour in from..from + JOB_HOURS_MAX {
+        for hour in from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX {
             sum += self.expected_low(hour);
             let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(|hour| self.expected_low(hour)).sum();
             if needed <= sum && coming < JOB_REST * sum {
