@@ -75,8 +75,8 @@ const CLUMP: f64 = 3.0;
 const CLUMP_CALLS: f64 = 40.0;
 /// The least that is allowed for in an hour, but for machines.
 const HOUR_CLUMP: f64 = 2.0;
-/// The largest that is believed.
-const CLUMP_MAX: f64 = 60.0;
+/// The largest that is believed: what is larger is no order, and scatters as busy times do.
+const CLUMP_MAX: f64 = 8.0;
 /// One hour counts for so many times what is usual at most: an episode must not make itself usual.
 const CLUMP_CLIP: f64 = 4.0;
 
@@ -86,8 +86,10 @@ impl Clumps {
         let mean = tens.iter().sum::<f64>() / 6.0;
         let squares: f64 = tens.iter().map(|x| (x - mean) * (x - mean)).sum();
         let calls = 5.0 * mean;
-        self.squares = self.squares * DECAY + squares.min(CLUMP_CLIP * self.size() * calls) as f32;
-        self.calls = self.calls * DECAY + calls as f32;
+        // Busy hours tell how busy their tens of minutes are, quiet ones what comes at once.
+        let weight = (CLUMP_CALLS / calls.max(CLUMP_CALLS)).min(1.0);
+        self.squares = self.squares * DECAY + (weight * squares.min(CLUMP_CLIP * self.size() * calls)) as f32;
+        self.calls = self.calls * DECAY + (weight * calls) as f32;
     }
 
     /// Calls that come at once.
@@ -188,7 +190,7 @@ mod tests {
             regular.learn(&[20.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
             hours.learn(20.0, 20.0);
         }
-        assert!(15.0 < regular.size() && regular.size_of_hours(hours) < 1.1, "a job of 20 calls at each full hour");
+        assert!(7.0 < regular.size() && regular.size_of_hours(hours) < 1.1, "a job of 20 calls at each full hour");
     }
 
     #[test]
