@@ -332,49 +332,6 @@ impl Shard {
         self.turn = self.turn.wrapping_add(1);
     }
 
-    /// Puts a stored subject in memory, adds the keys that only facts know, and forgets the rules that are gone.
-    /// `next_due` is the timer that the store has for it.
-    pub fn insert(&mut self, subject: Subject, next_due: Option<Millis>, world: World<'_>) {
-        if self.contains(&subject.id) {
-            return;
-        }
-        let at = self.add(subject);
-        self.believe_fleet(at, world);
-        self.slot_mut(at).stored_due = next_due;
-        self.forget_rules_that_are_gone(at, world);
-        self.learn_keys(at, world);
-        self.schedule(at, world);
-    }
-
-    /// Makes a subject that only facts know, in this shard for want of traffic.
-    pub fn foster(&mut self, merchant_id: &str, world: World<'_>) {
-        if self.contains(merchant_id) {
-            return;
-        }
-        let at = self.add(Subject { foster: true, ..Subject::new(merchant_id) });
-        self.mark_dirty(at);
-        self.learn_keys(at, world);
-        self.schedule(at, world);
-    }
-
-    /// Goes on with a subject that was learned elsewhere, in this shard for want of traffic.
-    pub fn foster_known(&mut self, subject: Subject, world: World<'_>) {
-        if self.contains(&subject.id) {
-            return;
-        }
-        let at = self.add(Subject { foster: true, current_to: 0, ..subject });
-        self.believe_fleet(at, world);
-        self.mark_dirty(at);
-        self.forget_rules_that_are_gone(at, world);
-        self.learn_keys(at, world);
-        self.schedule(at, world);
-    }
-
-    /// What the fleet is like is not stored with each key.
-    fn believe_fleet(&mut self, at: u32, world: World<'_>) {
-        self.slot_mut(at).subject.keys.iter_mut().for_each(|key| key.features.rates.believe(world.fleet));
-    }
-
     /// Looks again at a merchant whose facts changed. False where it is not in memory.
     pub fn facts_changed(&mut self, merchant_id: &str, world: World<'_>) -> bool {
         let Some(at) = self.find(merchant_id) else { return false };

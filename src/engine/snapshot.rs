@@ -7,14 +7,13 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Alert;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
 use crate::engine::baseline::rates::{Rates, RatesParts};
 use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::baseline::values::{SeenValue, ValueBook};
-use crate::engine::case::{Notes, OpenCase, SourceNote};
+use crate::engine::case::OpenCase;
 use crate::engine::detect::Watch;
 use crate::engine::intake::Parked;
 use crate::engine::subject::{DayUse, Inherited, Key, KeyFeatures, MerchantFeatures, Subject};
@@ -22,9 +21,11 @@ use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
 mod before;
+mod cases;
 mod habits;
 mod numbers;
 
+use cases::{StoredCase, load_case, store_case};
 use habits::{StoredHabits, StoredHabitsV5};
 use numbers::Numbers;
 
@@ -136,23 +137,6 @@ struct StoredTally {
     newest: i64,
     last_at: i64,
     counts: [u32; PARTS],
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredCase<'a> {
-    last_at: i64,
-    quiet: Option<i64>,
-    part: Cow<'a, str>,
-    subject: Cow<'a, str>,
-    /// The alert record, as JSON: its form is a contract of its own.
-    alert: String,
-    accepted: u64,
-    refused: u64,
-    first_at: Option<i64>,
-    last_noted_at: Option<i64>,
-    sources: Vec<(String, String, Option<String>, u64)>,
-    other_calls: u64,
-    sample_event_ids: Vec<String>,
 }
 
 /// Version 1 knew no gaps.
@@ -559,48 +543,4 @@ fn load_key(stored: StoredKey<'_>, version: u8) -> Result<Key, SnapshotError> {
         tallies.0.push(Tally { of, group: group.into(), newest, last_at, counts });
     }
     Ok(key)
-}
-
-fn store_case(case: &OpenCase) -> StoredCase<'_> {
-    StoredCase {
-        last_at: case.last_at,
-        quiet: case.quiet,
-        part: (&*case.part).into(),
-        subject: case.alert.subject.as_str().into(),
-        alert: serde_json::to_string(&case.alert).unwrap_or_default(),
-        accepted: case.notes.accepted,
-        refused: case.notes.refused,
-        first_at: case.notes.first_at,
-        last_noted_at: case.notes.last_at,
-        sources: case
-            .notes
-            .sources
-            .iter()
-            .map(|s| (s.address.clone(), s.network.clone(), s.user_agent.clone(), s.calls))
-            .collect(),
-        other_calls: case.notes.other_calls,
-        sample_event_ids: case.notes.sample_event_ids.clone(),
-    }
-}
-
-fn load_case(stored: StoredCase<'_>) -> Result<OpenCase, SnapshotError> {
-    let mut alert: Alert = serde_json::from_str(&stored.alert).map_err(damaged)?;
-    alert.subject = stored.subject.into_owned();
-    let source = |(address, network, user_agent, calls)| SourceNote { address, network, user_agent, calls };
-    Ok(OpenCase {
-        last_at: stored.last_at,
-        quiet: stored.quiet,
-        opens_at: None,
-        part: stored.part.into_owned().into(),
-        alert,
-        notes: Notes {
-            accepted: stored.accepted,
-            refused: stored.refused,
-            first_at: stored.first_at,
-            last_at: stored.last_noted_at,
-            sources: stored.sources.into_iter().map(source).collect(),
-            other_calls: stored.other_calls,
-            sample_event_ids: stored.sample_event_ids,
-        },
-    })
 }

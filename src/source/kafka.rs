@@ -65,8 +65,11 @@ pub struct Link {
     /// Asks them where they end now.
     asker: Arc<ends::Asker>,
     /// Partitions of which nothing is read for now.
-    held: Arc<Mutex<BTreeSet<(Arc<str>, i32)>>>,
+    held: Arc<Mutex<Partitions>>,
 }
+
+/// Some of the partitions.
+type Partitions = BTreeSet<(Arc<str>, i32)>;
 
 /// An offset of each partition.
 type Offsets = BTreeMap<(Arc<str>, i32), i64>;

@@ -1,11 +1,54 @@
-//! What of a shard is to be stored, and what may leave memory.
+//! What of a shard is to be stored, what comes back, and what may leave memory.
 
 use crate::engine::hash::of_text;
-use crate::engine::shard::Shard;
+use crate::engine::shard::{Shard, World};
 use crate::engine::subject::Subject;
 use crate::time::Millis;
 
 impl Shard {
+    /// Puts a stored subject in memory, adds the keys that only facts know, and forgets the rules that are gone.
+    /// `next_due` is the timer that the store has for it.
+    pub fn insert(&mut self, subject: Subject, next_due: Option<Millis>, world: World<'_>) {
+        if self.contains(&subject.id) {
+            return;
+        }
+        let at = self.add(subject);
+        self.believe_fleet(at, world);
+        self.slot_mut(at).stored_due = next_due;
+        self.forget_rules_that_are_gone(at, world);
+        self.learn_keys(at, world);
+        self.schedule(at, world);
+    }
+
+    /// Makes a subject that only facts know, in this shard for want of traffic.
+    pub fn foster(&mut self, merchant_id: &str, world: World<'_>) {
+        if self.contains(merchant_id) {
+            return;
+        }
+        let at = self.add(Subject { foster: true, ..Subject::new(merchant_id) });
+        self.mark_dirty(at);
+        self.learn_keys(at, world);
+        self.schedule(at, world);
+    }
+
+    /// Goes on with a subject that was learned elsewhere, in this shard for want of traffic.
+    pub fn foster_known(&mut self, subject: Subject, world: World<'_>) {
+        if self.contains(&subject.id) {
+            return;
+        }
+        let at = self.add(Subject { foster: true, current_to: 0, ..subject });
+        self.believe_fleet(at, world);
+        self.mark_dirty(at);
+        self.forget_rules_that_are_gone(at, world);
+        self.learn_keys(at, world);
+        self.schedule(at, world);
+    }
+
+    /// What the fleet is like is not stored with each key.
+    fn believe_fleet(&mut self, at: u32, world: World<'_>) {
+        self.slot_mut(at).subject.keys.iter_mut().for_each(|key| key.features.rates.believe(world.fleet));
+    }
+
     /// Begins a checkpoint: what is dirty now. Each must be passed to [`Shard::take_dirty`] once.
     pub fn begin_checkpoint(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.dirty)
