@@ -171,9 +171,12 @@ fn passed(marks: &[(ShardId, Mark)], is_at_end: impl Fn(&ShardId, Option<i64>) -
 /// The stream time of a partition, and the offset at which it has been read to its end.
 fn how_far(p: &Partition) -> (Millis, Option<i64>) {
     let end_offset = p.at_end.map(|at_end| at_end.next_offset);
+    // A stream that begins has no time yet, and what is parked waits to give it one.
+    if let Some(coming) = p.coming {
+        return (coming, end_offset);
+    }
     let Some(now) = p.now() else { return (0, end_offset) };
     let elapsed = match p.at_end {
-        _ if p.coming.is_some() => return (p.coming.unwrap_or(now), end_offset),
         Some(AtEnd { since, live: true, .. }) => wall::instant().duration_since(since).as_millis() as Millis,
         _ => 0,
     };
