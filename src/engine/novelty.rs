@@ -3,7 +3,7 @@
 //! Worked out once for each call, against what the key and its merchant have shown, so that detectors can weigh the signs
 //! together: a new network with the usual program is most often a move, with another program it is most often a thief.
 
-use crate::engine::baseline::networks::{Familiar, Network, NetworkBook, Seen, Whereabouts};
+use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
@@ -14,10 +14,6 @@ use crate::time::{DAY, MINUTE, Millis};
 const NEW_AGENTS_A_MONTH: usize = 2;
 /// So many networks of one provider, and a further one is no news.
 const NETWORKS_OF_A_HABIT: usize = 3;
-/// So many trusted networks around another one, and it is most likely of the same provider.
-const NEIGHBOURS: usize = 2;
-/// The same in its wider range, which a pool of servers may be spread over.
-const OF_A_POOL: usize = 4;
 /// Words of endpoints that move money out, or hand out secrets.
 const SENSITIVE: [&str; 8] =
     ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];
@@ -83,10 +79,7 @@ impl Novelty {
             let of_key = key.networks.provider(event.asn);
             novelty.is_roaming = matches!(of_key, Familiar::Known(n) if NETWORKS_OF_A_HABIT <= n);
             novelty.provider = both(of_key, merchant.networks.provider(event.asn));
-            let is_near = |book: &NetworkBook, network| {
-                NEIGHBOURS <= book.around(network) || OF_A_POOL <= book.in_range_of(network)
-            };
-            let is_near = |network| is_near(&key.networks, network) || is_near(&merchant.networks, network);
+            let is_near = |network| key.networks.is_near(network) || merchant.networks.is_near(network);
             novelty.is_near = event.asn.is_none() && network.is_some_and(is_near);
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
         }

@@ -65,6 +65,11 @@ pub struct Whereabouts {
     pub asn: Option<NonZeroU32>,
 }
 
+/// So many trusted networks in the same /16 (/32 of IPv6), and another one there is most likely of the same provider.
+const NEIGHBOURS: usize = 2;
+/// The same of the /12 (/28), which a pool of servers may be spread over.
+const OF_A_POOL: usize = 4;
+
 impl Whereabouts {
     /// Of an event's address.
     pub fn of(event: &AuthEvent<'_>) -> Self {
@@ -228,17 +233,20 @@ impl NetworkBook {
             .min_by_key(|(seen, shares)| (*shares, std::cmp::Reverse(seen.calls), seen.network))
     }
 
-    /// Trusted networks around another one: in the same /16 of IPv4, /32 of IPv6.
-    pub fn around(&self, network: Network) -> usize {
-        self.seen
-            .iter()
-            .filter(|seen| !seen.suspect && seen.network != network && network.is_beside(seen.network))
-            .count()
+    /// Whether several trusted networks lie around another one, or more in the wider range around it.
+    pub fn is_near(&self, network: Network) -> bool {
+        let trusted = || self.seen.iter().filter(|seen| !seen.suspect && seen.network != network);
+        NEIGHBOURS <= trusted().filter(|seen| network.is_beside(seen.network)).count()
+            || OF_A_POOL <= trusted().filter(|seen| network.is_in_range_of(seen.network)).count()
     }
 
-    /// Trusted networks in the wider range around another one: the same /12 of IPv4, /28 of IPv6.
-    pub fn in_range_of(&self, network: Network) -> usize {
-        self.seen.iter().filter(|seen| !seen.suspect && network.is_in_range_of(seen.network)).count()
+    /// Whether a network is of a provider whose networks are trusted, as far as that can be told: by databases, else by what is
+    /// around it.
+    pub fn is_akin(&self, network: Network, asn: Option<u32>) -> bool {
+        match asn {
+            Some(_) => matches!(self.provider(asn), Familiar::Known(_)),
+            None => self.is_near(network),
+        }
     }
 
     /// Days since `since` on which networks were seen for the first time, but for `network`'s.

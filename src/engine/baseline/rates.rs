@@ -402,7 +402,7 @@ impl Rates {
         let busiest = tens.iter().copied().fold(0.0, f64::max);
         self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
         if is_known {
-            let alpha = self.dispersion_hour(mu);
+            let alpha = self.dispersion(HOUR, mu);
             if total > ordinary(mu, alpha) {
                 learned = total.min(negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64);
             }
@@ -411,7 +411,7 @@ impl Rates {
             let usual = mu / 6.0;
             for x in tens {
                 if TEN_FROM <= usual {
-                    let clip = usual + TEN_CLIP * (usual + self.dispersion_ten(usual) * usual * usual).sqrt();
+                    let clip = usual + TEN_CLIP * (usual + self.dispersion(10 * MINUTE, usual) * usual * usual).sqrt();
                     self.ten.learn(x.min(clip.max(2.0)), usual);
                 }
             }
@@ -437,7 +437,7 @@ impl Rates {
                 let day = hour - 22..=hour;
                 let x: f64 = day.clone().map(|hour| self.hour_total(hour)).sum::<f64>();
                 let mu: f64 = day.map(|hour| self.expected_in(hour)).sum();
-                let alpha = self.dispersion_day(mu);
+                let alpha = self.dispersion(DAY, mu);
                 self.day.learn(x.min(mu + SCATTER_CLIP * (mu + alpha * mu * mu).sqrt()), mu);
             }
         }

@@ -87,7 +87,7 @@ impl Clumps {
         let squares: f64 = tens.iter().map(|x| (x - mean) * (x - mean)).sum();
         let calls = 5.0 * mean;
         // Busy hours tell how busy their tens of minutes are, quiet ones what comes at once.
-        let weight = (CLUMP_CALLS / calls.max(CLUMP_CALLS)).min(1.0);
+        let weight = CLUMP_CALLS / calls.max(CLUMP_CALLS);
         self.squares = self.squares * DECAY + (weight * squares.min(CLUMP_CLIP * self.size() * calls)) as f32;
         self.calls = self.calls * DECAY + (weight * calls) as f32;
     }

@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 
 use crate::alert::{Kind, Severity};
-use crate::engine::baseline::networks::{Familiar, Seen};
+use crate::engine::baseline::networks::Seen;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::Known;
 use crate::engine::params::{ParamSpec, ParamType};
@@ -92,11 +92,7 @@ impl ClientSideUse {
             return false;
         }
         let today = |first_at: Millis| ts - DAY < first_at;
-        let is_elsewhere = |seen: &Seen| {
-            let asn = seen.place.asn.map(NonZeroU32::get);
-            !matches!(key.networks.provider(asn), Familiar::Known(_))
-                && (asn.is_some() || key.networks.around(seen.network) < 2)
-        };
+        let is_elsewhere = |seen: &Seen| !key.networks.is_akin(seen.network, seen.place.asn.map(NonZeroU32::get));
         let entries = key.networks.entries();
         let others =
             entries.iter().filter(|s| s.suspect && today(s.first_at) && s.network != network && is_elsewhere(s));

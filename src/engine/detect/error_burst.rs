@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::alert::Kind;
-use crate::engine::baseline::networks::{Familiar, Network};
+use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::refusals::Refusals;
 use crate::engine::detect::volume::{length, odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
@@ -106,14 +106,11 @@ impl ErrorBurst {
     }
 }
 
-/// Whether a network is the key's own, or one of the same provider's or beside its own from which its usual program calls.
+/// Whether a network is the key's own, or one of its provider's, as far as that can be told, from which its usual program calls.
 fn is_home(sight: &Sight<'_>, network: Network) -> bool {
     let (event, key) = (sight.event, sight.key);
-    let is_beside = match event.asn {
-        Some(_) => matches!(key.networks.provider(event.asn), Familiar::Known(_)),
-        None => key.networks.around(network) > 0,
-    };
-    key.networks.trusts(network) || (is_beside && agent_of(event).is_some_and(|agent| key.agents.trusts(agent)))
+    let is_usual_program = || agent_of(event).is_some_and(|agent| key.agents.trusts(agent));
+    key.networks.trusts(network) || (key.networks.is_akin(network, event.asn) && is_usual_program())
 }
 
 /// The same of calls that others send: what the key may do is not their fault.

@@ -122,8 +122,8 @@ fn hold_back(consumer: &BaseConsumer<Member>) {
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
     {
         let state = &mut *lock(&member.state);
-        let wanted = lock(&member.link.held).clone();
-        if wanted == state.holding {
+        let wanted = lock(&member.link.held);
+        if *wanted == state.holding {
             return;
         }
         let open = state.gather.places.iter().filter(|place| place.open);
@@ -134,7 +134,7 @@ fn hold_back(consumer: &BaseConsumer<Member>) {
                 _ => continue,
             };
         }
-        state.holding = wanted;
+        state.holding.clone_from(&wanted);
     }
     let paused = if pause.count() > 0 { consumer.pause(&pause) } else { Ok(()) };
     let resumed = if resume.count() > 0 { consumer.resume(&resume) } else { Ok(()) };

@@ -25,7 +25,7 @@ impl Rates {
     }
 
     /// Calls that come at once, as far as it matters to counts of such a length.
-    pub(super) fn clump(&self, length: Millis) -> f64 {
+    fn clump(&self, length: Millis) -> f64 {
         match length {
             _ if self.is_in_rows() => ROW_CLUMP,
             ..HALF_AN_HOUR => self.clumps.size_of_minutes(self.hour),
@@ -35,19 +35,12 @@ impl Rates {
 
     /// The dispersion of a count that is expected to be `mu`, in windows of such a length.
     pub(super) fn dispersion(&self, length: Millis, mu: f64) -> f64 {
-        self.alpha(length) + (self.clump(length) - 1.0) / mu.max(LEAST)
+        self.alpha(length) + self.of_clumps(length, mu)
     }
 
-    pub(super) fn dispersion_ten(&self, mu: f64) -> f64 {
-        self.dispersion(10 * MINUTE, mu)
-    }
-
-    pub(super) fn dispersion_hour(&self, mu: f64) -> f64 {
-        self.dispersion(HOUR, mu)
-    }
-
-    pub(super) fn dispersion_day(&self, mu: f64) -> f64 {
-        self.dispersion(HOURS as i64 * HOUR, mu)
+    /// The part of it that comes of clumps.
+    pub(super) fn of_clumps(&self, length: Millis, mu: f64) -> f64 {
+        (self.clump(length) - 1.0) / mu.max(LEAST)
     }
 
     /// What scatters beyond clumps: between the lengths that are learned.

@@ -181,10 +181,8 @@ impl Rates {
         } else {
             observed
         };
-        let alpha = match self.dispersion(length.length, expected) {
-            all if self.is_in_rows() => all - (1.0 - ROW_SCATTER) * self.alpha(length.length),
-            all => all,
-        };
+        let part = if self.is_in_rows() { ROW_SCATTER } else { 1.0 };
+        let alpha = part * self.alpha(length.length) + self.of_clumps(length.length, expected);
         let raw = surprise_high(trimmed as u64, expected, alpha);
         let surprise = if is_short && !self.is_in_rows() {
             self.tail.corrected(raw, self.known.fleet.value(Trait::Tail))
@@ -254,7 +252,7 @@ impl Rates {
             return None;
         }
         let expected = still.max(0.02);
-        let alpha = self.dispersion_hour(expected);
+        let alpha = self.dispersion(HOUR, expected);
         let surprise = surprise_high(observed, expected, alpha);
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
         (ask.surprise <= surprise).then(|| Excess {

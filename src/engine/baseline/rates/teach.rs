@@ -19,9 +19,9 @@ impl Rates {
         let busiest = self.profile.busiest() / 6.0;
         let tells = BURST_OF <= busiest && BURST_DAYS <= self.days_learned() && !self.is_bursty();
         Traits::default()
-            .with(Trait::Ten, self.ten.own(FLEET_TENS, mean / 6.0, self.clump(TEN)))
-            .with(Trait::Hour, self.hour.own(FLEET_HOURS, mean, self.clump(HOUR)))
-            .with(Trait::Day, self.day.own(FLEET_DAYS, mean * HOURS as f64, self.clump(HOUR)))
+            .with(Trait::Ten, self.ten.own(FLEET_TENS, mean / 6.0, self.known_clump(TEN)))
+            .with(Trait::Hour, self.hour.own(FLEET_HOURS, mean, self.known_clump(HOUR)))
+            .with(Trait::Day, self.day.own(FLEET_DAYS, mean * HOURS as f64, self.known_clump(HOUR)))
             .with(Trait::Tail, self.tail.own())
             .with(Trait::Burst, tells.then(|| f64::from(self.peak_ten) / busiest))
     }
