@@ -383,3 +383,48 @@ fn rules_are_checked_for_people_programs_and_pull_requests() {
     assert!(text.out.contains("spike: opens alerts ") && text.out.contains(", 1 warning"), "{}", text.out);
     assert_eq!(keywatch(&["rules", "check", folder, "--strict"]).code, Some(1));
 }
+
+/// A first start reads facts of years: who made a key from where before anything was watched is what is known, and no news.
+#[test]
+fn what_was_done_before_the_first_event_is_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let fact = |at: &str, key: &str, ip: &str| {
+        format!(
+            r#"{{"type":"key_created","ts":"{at}T09:00:00Z","key_id":"{key}","merchant_id":"m1","key_env":"live","actor_ip":"{ip}"}}"#
+        )
+    };
+    let facts = [
+        fact("2025-01-01", "k1", "192.0.2.7"),
+        fact("2025-02-01", "k2", "192.0.2.8"),
+        fact("2025-03-01", "k3", "198.51.100.9"),
+        fact("2026-01-09", "k4", "203.0.113.9"),
+    ];
+    std::fs::write(path("facts"), facts.join("\n")).unwrap();
+    let events: Vec<String> = (0..240)
+        .map(|hour| {
+            format!(
+                r#"{{"ts":{},"key_id":"k1","merchant_id":"m1","outcome":"ok"}}"#,
+                1_767_225_600_000_i64 + hour * 3_600_000
+            )
+        })
+        .collect();
+    std::fs::write(path("events"), events.join("\n")).unwrap();
+    let told = |facts: &str| {
+        let ran = keywatch(&[
+            "replay",
+            "--rules",
+            "rules",
+            "--events",
+            &path("events"),
+            "--key-events",
+            facts,
+            "--alerts-out",
+            "-",
+        ]);
+        ran.out.lines().filter(|line| line.contains(r#""kind":"key_lifecycle""#)).count()
+    };
+    assert_eq!(told(&path("facts")), 0, "k3 is history, and k4 comes from a third place");
+    std::fs::write(path("two"), [&facts[0], &facts[1], &facts[3]].map(String::as_str).join("\n")).unwrap();
+    assert_eq!(told(&path("two")), 1, "k4 was made while it was watched");
+}

@@ -219,6 +219,7 @@ impl Maker {
                 let at = day(end - 7, 10);
                 let new = format!("k_{m:05}_new");
                 self.key(&merchant, &test, "test", made, json!({"actor_ip": "192.0.2.7"}));
+                self.key(&merchant, &format!("k_{m:05}_spare"), "test", made, json!({"actor_ip": "192.0.2.8"}));
                 let more = json!({"type": "key_regenerated", "replaces": live, "grace_until": at + 4 * DAY, "actor_ip": "198.51.100.9"});
                 self.key(&merchant, &new, "live", at, more);
                 self.call(Call { key: &new, ..call(at + 3 * DAY + 7 * HOUR) });

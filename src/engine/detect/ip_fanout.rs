@@ -32,6 +32,9 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     build: |p| Box::new(IpFanout::new(p)),
 };
 
+/// It begins with less than so many times the networks that it takes.
+const BEGINNING: usize = 3;
+
 #[derive(Debug)]
 struct IpFanout {
     networks: usize,
@@ -61,6 +64,10 @@ impl Detector for IpFanout {
         let learned_at = key.baseline_since().unwrap_or(ts) + 3 * DAY;
         let before =
             key.networks.new_since((ts - 7 * DAY).max(learned_at)).saturating_sub(key.networks.new_since(ts - HOUR));
+        // With so many at once the week before is forgotten already: it was judged when it began.
+        if !sight.open && BEGINNING * self.networks <= many {
+            return Verdict::Nothing;
+        }
         if many < self.networks || self.max_new_per_week < before || !key.knows_its_networks(ts - HOUR) {
             return Verdict::Nothing;
         }

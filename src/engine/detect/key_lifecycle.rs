@@ -1,9 +1,9 @@
 //! `key_lifecycle`: a key was made or replaced by somebody in an odd place.
 //!
 //! People make keys, from offices and homes, not from the servers that use them: a network that no server uses is not odd
-//! by itself. It is odd where the merchant's keys were made elsewhere until now, or where it lies in a country that
-//! nothing of the merchant's has been seen in. A merchant whose people come from another network each time has no usual
-//! place, and nothing is said.
+//! by itself. It is odd where all of the merchant's keys were made in one other network until now, or where it lies in a country that
+//! nothing of the merchant's has been seen in, neither calls nor people. A merchant whose people come from another network each
+//! time has no usual place, and nothing is said.
 
 use crate::alert::{Kind, Severity, Source};
 use crate::engine::baseline::networks::{Familiar, Network};
@@ -16,8 +16,8 @@ use crate::time::{DAY, HOUR, Millis, rfc3339};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::KeyLifecycle,
     doc: "A key made or replaced from a network (`actor_ip` of its key event) that no key of the merchant uses, and from \
-          which none was made before. Only where it is known from where the merchant's keys are made, or where GeoIP says \
-          that the country is another than all known ones. At least `high` where earlier ones agree on a place.",
+          near which none was made before. Only where all earlier keys of the merchant were made in one network, or where \
+          GeoIP says that the country is another than all known ones: then at least `high`, but not for a single earlier key.",
     fires: Fires::ByTime,
     params: &[ParamSpec {
         name: "quiet",
@@ -27,8 +27,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     build: |p| Box::new(KeyLifecycle { quiet: p.duration("quiet") }),
 };
 
-/// So many earlier places, all of them different: there is no usual one.
-const WANDERS: usize = 3;
+/// So many keys made in one network: that is where they are made.
+const PLACE: usize = 2;
 
 #[derive(Debug)]
 struct KeyLifecycle {
@@ -42,8 +42,9 @@ fn made(facts: &KeyFacts) -> Option<(Millis, Network)> {
 
 impl Detector for KeyLifecycle {
     fn due(&self, still: &Still<'_>, open: bool) -> Option<Millis> {
-        // It ends by quiet.
-        made(still.facts.filter(|_| !open)?).map(|(at, _)| at)
+        // It ends by quiet. What was done before anything was watched is history.
+        let (at, _) = made(still.facts.filter(|_| !open)?)?;
+        still.watch.since.is_none_or(|since| since <= at).then_some(at)
     }
 
     fn is_settled(&self, _: Millis, _: &Still<'_>, _: bool) -> bool {
@@ -56,22 +57,28 @@ impl Detector for KeyLifecycle {
         let Some((_, network)) = made(facts) else { return Verdict::Nothing };
         let used = still.merchant.networks.entries();
         let is_used = used.iter().any(|seen| seen.network == network && seen.first_at <= at - HOUR);
-        let keys = still.book.keys_of(merchant).iter().filter_map(|id| made(still.book.key(id)?));
-        let mut earlier: Vec<Network> = keys.filter(|(made_at, _)| *made_at < at).map(|(_, place)| place).collect();
+        let keys = || still.book.keys_of(merchant).iter().filter_map(|id| still.book.key(id));
+        let before = || keys().filter(|key| made(key).is_some_and(|(made_at, _)| made_at < at));
+        let mut earlier: Vec<Network> = before().filter_map(made).map(|(_, place)| place).collect();
         // A country that nothing of the merchant's has been seen in is odd, whatever is known of earlier keys.
         let is_abroad = facts.actor_country.is_some()
             && used.iter().any(|seen| !seen.suspect)
-            && still.merchant.networks.country(facts.actor_country) == Familiar::New;
-        if is_used || (earlier.is_empty() && !is_abroad) || earlier.contains(&network) {
+            && still.merchant.networks.country(facts.actor_country) == Familiar::New
+            && before().all(|key| key.actor_country != facts.actor_country);
+        let is_near = earlier.iter().any(|place| network.is_beside(*place));
+        if is_used || is_near {
             return Verdict::Nothing;
         }
         let n_earlier = earlier.len();
         earlier.sort_unstable();
         earlier.dedup();
-        if WANDERS <= n_earlier && earlier.len() == n_earlier && !is_abroad {
+        // Homes and mobile phones change their networks: only where all were made in one place is another one odd. A single one says
+        // less, and nothing where the country is known to be no news.
+        let is_single = n_earlier == 1 && facts.actor_country.is_none() && !network.is_in_range_of(earlier[0]);
+        let agree = is_abroad || (PLACE <= n_earlier && earlier.len() == 1);
+        if !agree && !is_single {
             return Verdict::Nothing;
         }
-        let agree = earlier.len() < n_earlier || is_abroad;
         let replaces = facts.replaces.is_some();
         let what = if replaces { "replaced" } else { "made" };
         let mut evidence: Vec<(&'static str, serde_json::Value)> = vec![
