@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
-use crate::engine::baseline::rates::{Rates, RatesParts};
+use crate::engine::baseline::rates::{Foresight, Rates, RatesParts};
 use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::baseline::values::{SeenValue, ValueBook};
@@ -26,11 +26,11 @@ mod habits;
 mod numbers;
 
 use cases::{StoredCase, load_case, store_case};
-use habits::{StoredHabits, StoredHabitsV5};
+use habits::{StoredHabits, StoredHabitsV5, StoredHabitsV6};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +120,10 @@ struct StoredLull(Option<(i64, i64)>);
 /// What version 6 added behind it: how its events clump.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredClumps([f32; 5]);
+
+/// What version 7 added behind that: what was expected of its last closed hours; none before.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredForeseen(Option<Foresight>);
 
 #[derive(Serialize, Deserialize)]
 struct StoredRefusals {
@@ -248,6 +252,10 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredHabits::default()),
         5 => {
             let (stored, habits): (_, StoredHabitsV5) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, StoredHabitsV6::from(habits).into())
+        }
+        6 => {
+            let (stored, habits): (_, StoredHabitsV6) = postcard::from_bytes(rest).map_err(damaged)?;
             (stored, habits.into())
         }
         _ => postcard::from_bytes(rest).map_err(damaged)?,
@@ -283,23 +291,35 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
             .collect(),
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     };
-    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps())), 2_048)
+    let foreseen = StoredForeseen(Some(state.stream.foresight()));
+    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps()), foreseen), 2_048)
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    let (stored, lull, clumps): (StoredShard, StoredLull, StoredClumps) = match bytes.first() {
-        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), Default::default(), Default::default()),
-        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), Default::default(), Default::default()),
-        Some(4) => (read(bytes)?, Default::default(), Default::default()),
+    type Behind = (StoredLull, StoredClumps, StoredForeseen);
+    let (stored, (lull, clumps, foreseen)): (StoredShard, Behind) = match bytes.first() {
+        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), Behind::default()),
+        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), Behind::default()),
+        Some(4) => (read(bytes)?, Behind::default()),
         Some(5) => {
             let (stored, lull) = read(bytes)?;
-            (stored, lull, Default::default())
+            (stored, (lull, Default::default(), Default::default()))
         }
-        _ => read(bytes)?,
+        Some(6) => {
+            let (stored, lull, clumps) = read(bytes)?;
+            (stored, (lull, clumps, Default::default()))
+        }
+        _ => {
+            let (stored, lull, clumps, foreseen) = read(bytes)?;
+            (stored, (lull, clumps, foreseen))
+        }
     };
     let mut stream = stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?;
     stream.set_clumps(clumps.0);
+    if let Some(foreseen) = foreseen.0 {
+        stream.set_foresight(foreseen);
+    }
     let parked = |(event, contradicted): (String, bool)| {
         let event: AuthEvent<'static> = serde_json::from_str(&event).map_err(damaged)?;
         Ok(Parked { event, contradicted })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::{KeyClock, Rates, Silences};
+use keywatch::engine::baseline::rates::{Foresight, KeyClock, Rates, Silences};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -27,11 +27,12 @@ fn plain(mut subject: Subject) -> Subject {
     for key in &mut subject.keys {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
-        let clumps = key.features.rates.clumps();
+        let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
         key.features.rates.set_clumps(clumps);
+        key.features.rates.set_foresight(foresight);
     }
     subject
 }
@@ -59,10 +60,17 @@ fn state() -> ShardState {
 fn stream() -> Rates {
     let mut stream = Rates::default();
     stream.set_clumps(CLUMPS);
+    stream.set_foresight(FORESIGHT);
     stream
 }
 
 /// The versions before 6 knew no clumps.
+fn without_foresight() -> ShardState {
+    let (mut state, none) = (state(), Rates::default().foresight());
+    state.stream.set_foresight(none);
+    state
+}
+
 fn without_clumps() -> ShardState {
     ShardState { stream: Rates::default(), ..state() }
 }
@@ -74,6 +82,8 @@ fn without_lull() -> ShardState {
 
 const CLOCK: KeyClock = KeyClock { lag: -60, other: 60, lead: 1.5, hours: 7, stays: false };
 const CLUMPS: [f32; 5] = [1.5, 2.5, 3.5, 4.5, 5.5];
+const FORESIGHT: Foresight =
+    Foresight { hours: [16_256, 0, 16_384, 16_448, 1], so_far: [2.5, f32::NEG_INFINITY], some: [1.5, 2.5, 3.5] };
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 /// A subject with every field filled.
@@ -88,6 +98,7 @@ fn rich() -> Subject {
     key.features.rates.set_clock(CLOCK);
     key.features.rates.set_silences(SILENCES);
     key.features.rates.set_clumps(CLUMPS);
+    key.features.rates.set_foresight(FORESIGHT);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -199,7 +210,15 @@ fn version_6_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v6"), 42).unwrap();
     let rates = || subject.keys.iter().map(|key| &key.features.rates);
     assert!(rates().any(|rates| rates.clock() == CLOCK && rates.clumps() == CLUMPS));
-    assert_eq!(decode_shard(&golden("shard.v6")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v6")).unwrap(), without_foresight());
+}
+
+#[test]
+fn version_7_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v7"), 42).unwrap();
+    let rates = || subject.keys.iter().map(|key| &key.features.rates);
+    assert!(rates().any(|rates| rates.clumps() == CLUMPS && rates.foresight() == FORESIGHT));
+    assert_eq!(decode_shard(&golden("shard.v7")).unwrap(), state());
 }
 
 #[test]

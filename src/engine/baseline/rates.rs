@@ -5,8 +5,7 @@
 //! learned when the key's own messages have passed its end by the lateness. What cannot be usual is held out of learning
 //! at fixed levels, whatever the rules say.
 
-use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
-use crate::engine::baseline::profile::{self, Profile, pack, unpack};
+use crate::engine::baseline::profile::{self, Profile, unpack};
 use crate::engine::baseline::scatter::{Clumps, Scatter, Tail};
 use crate::engine::fleet::{FleetBook, Traits};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
@@ -19,47 +18,23 @@ const PER_HOUR: i64 = HOUR / BUCKET;
 const PER_TEN: i64 = 10 * MINUTE / BUCKET;
 /// Closed hours kept.
 const HOURS: usize = 24;
-/// Hours that lie back further than this are not learned one by one: a key silent for so long starts afresh anyway.
-const CATCH_UP_HOURS: i64 = 21 * 24;
+/// Closed hours whose expected calls are kept.
+const FORESEEN: usize = 5;
 /// How many observations what the fleet is like stands for, before a key has shown its own scatter.
 const FLEET_TENS: f64 = 24.0;
 const FLEET_HOURS: f64 = 24.0;
+const FLEET_SOME: f64 = 16.0;
 const FLEET_DAYS: f64 = 4.0;
-/// The fixed odds beyond which a count is held out of learning.
-const HOLD_OUT_ODDS: f64 = 1e-4;
-/// The same for hours with far fewer calls: -ln of the odds.
-const HOLD_OUT_LOW: f64 = 11.5;
-/// After so many such hours in a row it is how the key is now.
-const HELD_HOURS_MAX: u8 = 72;
-/// Half of what is known of the present level is forgotten in two days.
-const LEVEL_DECAY: f32 = 0.985_7;
 /// Calls that stand for the usual level.
 const LEVEL_PRIOR: f32 = 30.0;
-/// One hour moves the level no more than this many times its expected calls.
-const LEVEL_STEP: f64 = 2.0;
-/// How many standard deviations of an hour teach scatter: an episode that is not usual must not make itself usual.
-const SCATTER_CLIP: f64 = 2.5;
-/// The same for ten minutes: bursts are how some keys work.
-const TEN_CLIP: f64 = 4.0;
-/// Ten minutes with fewer expected calls tell nothing of scatter within the hour.
-const TEN_FROM: f64 = 0.3;
 /// Days after which the calls of a key are known whose calls come in rows.
 const ROW_DAYS: u8 = 2;
-/// Hours with fewer calls do not tell whether they came in a burst.
-const BURST_FROM: f64 = 8.0;
-const BURST_WEIGHT: f32 = 0.1;
 /// An hour's calls come in a burst where so much of them falls into ten minutes.
 const BURSTY: f32 = 0.55;
+/// A key that makes more calls a day does much else than one run.
+const MUCH_ELSE: f64 = 50.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
-/// Hours with fewer expected calls tell nothing of the tail: one call more is a step too large.
-const TAIL_FROM: f64 = 2.0;
-/// The surprise of one hour that teaches the tail at most.
-const TAIL_CLIP: f64 = 5.0;
-/// The largest hour is forgotten by a half in five months: what runs once a month is still known the next time.
-const PEAK_DECAY: f32 = 0.999_8;
-/// The largest ten minutes by a half in two weeks.
-const PEAK_TEN_DECAY: f32 = 0.998;
 
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +58,12 @@ pub struct Rates {
     profile: Profile,
     ten: Scatter,
     hour: Scatter,
+    /// Of three hours.
+    some: Scatter,
     day: Scatter,
+    /// Expected calls of the three hours and of the day (on the key's clock) so far, without what was learned since; not finite where
+    /// they are not known as a whole.
+    so_far: [f32; 2],
     clumps: Clumps,
     tail: Tail,
     /// Calls and expected calls of the last day or so.
@@ -98,6 +78,9 @@ pub struct Rates {
     bursts: f32,
     /// Expected calls of the last 5 and the last 23 closed hours.
     before: [f32; 2],
+    /// What was expected at most of the last closed hours before they were learned, by hour number modulo their number: an hour must
+    /// not make itself usual while it is part of a longer window.
+    foreseen: [u16; FORESEEN],
     silences: Silences,
     known: Known,
 }
@@ -232,7 +215,9 @@ impl Default for Rates {
             profile: Profile::default(),
             ten: Scatter::default(),
             hour: Scatter::default(),
+            some: Scatter::default(),
             day: Scatter::default(),
+            so_far: [f32::NEG_INFINITY; 2],
             clumps: Clumps::default(),
             tail: Tail::default(),
             level: [0.0; 2],
@@ -241,6 +226,7 @@ impl Default for Rates {
             rows: 0.0,
             bursts: 0.0,
             before: [0.0; 2],
+            foreseen: [0; FORESEEN],
             silences: Silences::default(),
             known: Known::default(),
         }
@@ -315,41 +301,18 @@ impl Rates {
         self.known.fleet = fleet.at(self.newest * BUCKET);
     }
 
-    /// Learns every whole hour that ended at least by the lateness before `at`.
-    fn learn_to(&mut self, at: Millis, around: Surroundings<'_>, zone: impl Fn(Millis) -> Millis) {
-        let Surroundings { lateness, unseen, .. } = around;
-        let closed_to = (at - lateness).div_euclid(HOUR);
-        if closed_to <= self.learned_to {
-            return;
-        }
-        if closed_to - self.learned_to > CATCH_UP_HOURS {
-            self.learned_to = closed_to - CATCH_UP_HOURS;
-        }
-        while self.learned_to < closed_to {
-            let hour = self.learned_to;
-            let is_unseen = unseen.is_some_and(|(from, to)| from < (hour + 1) * HOUR && hour * HOUR < to);
-            self.learn_hour(hour, is_unseen);
-            if hour.rem_euclid(7 * 24) == 0 {
-                self.forget_silences();
-            }
-            self.learned_to += 1;
-            self.zone_tells(zone((hour + 1) * HOUR));
-        }
-        let to = self.learned_to;
-        let high = |hour: i64| self.most(|offset| self.profile.expected_high(profile::hour_of(hour * HOUR, offset)));
-        self.before = [5, 23].map(|n| (to - n..to).map(high).sum::<f64>() as f32);
-        self.work_out();
-    }
-
     /// Works out again what follows from what was learned.
     fn work_out(&mut self) {
         let mean_hour = self.profile.mean_hour();
         let peak = f64::from(self.peak);
         let usual_day = mean_hour * (DAY / HOUR) as f64;
-        let does_jobs = self.profile.concentration() >= 0.6 || (10.0 <= peak && usual_day <= peak);
-        let is_bursty = does_jobs || self.bursts >= BURSTY;
+        let does_jobs_only = self.profile.concentration() >= 0.6;
+        let does_jobs = does_jobs_only || (10.0 <= peak && usual_day <= peak);
+        // One large run among much else makes no job of it.
+        let is_of_jobs = does_jobs_only || (does_jobs && usual_day < MUCH_ELSE);
+        let is_bursty = is_of_jobs || self.bursts >= BURSTY;
         let fleet = self.known.fleet;
-        let is_hourly = is_bursty && !does_jobs && self.hour.times_poisson() <= HOURLY;
+        let is_hourly = is_bursty && !is_of_jobs && self.hour.times_poisson() <= HOURLY;
         self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, is_hourly, fleet, ..Known::default() };
     }
 
@@ -363,7 +326,7 @@ impl Rates {
         let near = [-1, 0, 1].map(|ahead| self.most(|offset| self.profile.expected(of(offset, ahead))) as f32);
         let near = near.into_iter().fold(0.0, f32::max);
         let low = [-1, 0].map(|ahead| self.least(|offset| self.profile.expected_low(of(offset, ahead))) as f32);
-        let high = [-2, -1, 0, 1].map(|ahead| self.most(|offset| self.profile.expected_high(of(offset, ahead))));
+        let high = [-2, -1, 0, 1].map(|ahead| self.expected_high(hour + ahead));
         // Work does not start at the full hour.
         let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
         Usual {
@@ -382,68 +345,6 @@ impl Rates {
     /// The least of it.
     fn least(&self, of: impl Fn(Millis) -> f64) -> f64 {
         self.clocks().map(of).fold(f64::INFINITY, f64::min)
-    }
-
-    fn learn_hour(&mut self, hour: i64, is_unseen: bool) {
-        let total = self.ring_hour(hour) as f64;
-        self.hours[hour.rem_euclid(HOURS as i64) as usize] = pack(total as f32);
-        if is_unseen {
-            return;
-        }
-        self.compare_clocks(hour, total);
-        let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
-        let mu = self.profile.expected(on_its_clock);
-        let is_known = self.profile.days_learned() > 0;
-        let mut learned = total;
-        let tens: [f64; 6] = std::array::from_fn(|ten| {
-            let from = hour * PER_HOUR + ten as i64 * PER_TEN;
-            self.count_from(from, from + PER_TEN - 1) as f64
-        });
-        let busiest = tens.iter().copied().fold(0.0, f64::max);
-        self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
-        if is_known {
-            let alpha = self.dispersion(HOUR, mu);
-            if total > ordinary(mu, alpha) {
-                learned = total.min(negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64);
-            }
-            let deviation = (mu + alpha * mu * mu).sqrt();
-            let ceiling = (mu + SCATTER_CLIP * deviation).max(1.0);
-            let usual = mu / 6.0;
-            for x in tens {
-                if TEN_FROM <= usual {
-                    let clip = usual + TEN_CLIP * (usual + self.dispersion(10 * MINUTE, usual) * usual * usual).sqrt();
-                    self.ten.learn(x.min(clip.max(2.0)), usual);
-                }
-            }
-            if total <= learned {
-                self.clumps.learn(&tens);
-            }
-            if BURST_FROM <= total {
-                let share = (busiest / total) as f32;
-                self.bursts += BURST_WEIGHT * (share - self.bursts);
-            }
-            if total < mu && surprise_low(total as u64, mu, alpha) > HOLD_OUT_LOW && self.held < HELD_HOURS_MAX {
-                self.held += 1;
-                return;
-            }
-            self.held = 0;
-            if TAIL_FROM <= mu {
-                self.tail.learn(surprise_high(learned as u64, mu, alpha).min(TAIL_CLIP));
-            }
-            self.hour.learn(learned.min(ceiling), mu);
-            self.level[0] = self.level[0] * LEVEL_DECAY + learned.min(LEVEL_STEP * mu + 1.0) as f32;
-            self.level[1] = self.level[1] * LEVEL_DECAY + mu as f32;
-            if on_its_clock.rem_euclid(24) == 23 && self.profile.days_learned() > 1 {
-                let day = hour - 22..=hour;
-                let x: f64 = day.clone().map(|hour| self.hour_total(hour)).sum::<f64>();
-                let mu: f64 = day.map(|hour| self.expected_in(hour)).sum();
-                let alpha = self.dispersion(DAY, mu);
-                self.day.learn(x.min(mu + SCATTER_CLIP * (mu + alpha * mu * mu).sqrt()), mu);
-            }
-        }
-        self.profile.learn(on_its_clock, total, learned);
-        self.known.mean_hour = self.profile.mean_hour() as f32;
-        self.peak = (self.peak * PEAK_DECAY).max(total as f32);
     }
 
     fn count_of(&self, bucket: i64) -> u64 {
@@ -481,6 +382,18 @@ impl Rates {
     /// Calls expected in an hour since 1970 (UTC).
     fn expected_in(&self, hour: i64) -> f64 {
         self.profile.expected(profile::hour_of(hour * HOUR, self.offset))
+    }
+
+    /// The same where too few would be worse than too many.
+    fn expected_high(&self, hour: i64) -> f64 {
+        self.most(|offset| self.profile.expected_high(profile::hour_of(hour * HOUR, offset)))
+    }
+
+    /// The same as it was before the hour itself was learned, of the last [`FORESEEN`] hours.
+    fn foreseen(&self, hour: i64) -> f64 {
+        let age = self.learned_to - 1 - hour;
+        let is_kept = (0..FORESEEN as i64).contains(&age);
+        if is_kept { f64::from(unpack(self.foreseen[foreseen_slot(hour)])) } else { self.expected_high(hour) }
     }
 
     /// The same where too many would be worse than too few.
@@ -567,9 +480,8 @@ impl Rates {
     }
 }
 
-/// A count that no limit for [`HOLD_OUT_ODDS`] lies below: one call, or the mean and two standard deviations.
-fn ordinary(mu: f64, alpha: f64) -> f64 {
-    (mu + 2.0 * (mu + alpha * mu * mu).sqrt()).max(1.0)
+fn foreseen_slot(hour: i64) -> usize {
+    hour.rem_euclid(FORESEEN as i64) as usize
 }
 
 fn slot(bucket: i64) -> usize {
@@ -579,12 +491,13 @@ fn slot(bucket: i64) -> usize {
 mod clock;
 mod dispersion;
 mod judge;
+mod learn;
 mod parts;
 mod silences;
 mod teach;
 
 pub use clock::KeyClock;
-pub use parts::RatesParts;
+pub use parts::{Foresight, RatesParts};
 pub use silences::Silences;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::Env;
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 
-/// Windows of a day that are told apart: of 4, 10, 30 and 60 minutes, of 6 and 24 hours. They overlap, so all of them
+/// Windows of a day that are told apart: of 4, 10, 30 and 60 minutes, of 3, 6 and 24 hours. They overlap, so all of them
 /// count as the hours do.
 const TESTS_A_DAY: f64 = 12.0;
 
@@ -18,7 +18,7 @@ const TEST_FLOORS: f64 = 8.0;
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Spike,
-    doc: "Accepted calls in the last 4, 10, 30 or 60 minutes, 6 hours or day beyond what the key's own hours of the week and \
+    doc: "Accepted calls in the last 4, 10, 30 or 60 minutes, 3 or 6 hours, or day beyond what the key's own hours of the week and \
           its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
           the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
           again when a gateway is slow; a key that works in bursts must make a larger one than ever.",

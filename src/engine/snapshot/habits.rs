@@ -1,14 +1,21 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump: added by versions 5 and 6, behind the subject.
+//! What keys have shown of their clocks and silences, and of how their calls clump: added by versions 5 to 7, behind
+//! the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{KeyClock, Silences};
+use crate::engine::baseline::rates::{Foresight, KeyClock, Silences};
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_6: StoredHabitsV6,
+    foreseen: Vec<(u32, Foresight)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV6 {
     of_version_5: StoredHabitsV5,
     clumps: Vec<(u32, [f32; 5])>,
 }
@@ -19,9 +26,15 @@ pub(super) struct StoredHabitsV5 {
     silences: Vec<(u32, [u8; 8])>,
 }
 
-impl From<StoredHabitsV5> for StoredHabits {
+impl From<StoredHabitsV5> for StoredHabitsV6 {
     fn from(of_version_5: StoredHabitsV5) -> Self {
-        StoredHabits { of_version_5, clumps: Vec::new() }
+        StoredHabitsV6 { of_version_5, clumps: Vec::new() }
+    }
+}
+
+impl From<StoredHabitsV6> for StoredHabits {
+    fn from(of_version_6: StoredHabitsV6) -> Self {
+        StoredHabits { of_version_6, foreseen: Vec::new() }
     }
 }
 
@@ -36,22 +49,32 @@ impl StoredHabits {
             clocks: clocks.map(|(place, c)| (place, c.lag, c.other, c.lead, c.hours, c.stays)).collect(),
             silences: silences.filter(|(_, silences)| silences.iter().any(|n| *n > 0)).collect(),
         };
-        StoredHabits { of_version_5, clumps: clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect() }
+        let clumps = clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect();
+        let foreseen = rates().filter(|(_, rates)| !rates.is_empty());
+        StoredHabits {
+            of_version_6: StoredHabitsV6 { of_version_5, clumps },
+            foreseen: foreseen.map(|(place, rates)| (place, rates.foresight())).collect(),
+        }
     }
 
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
+        let StoredHabitsV6 { of_version_5, clumps } = self.of_version_6;
         let missing = || damaged("the key of a clock or of a silence is not there");
-        for (place, lag, other, lead, hours, stays) in self.of_version_5.clocks {
+        for (place, lag, other, lead, hours, stays) in of_version_5.clocks {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
         }
-        for (place, clumps) in self.clumps {
+        for (place, clumps) in clumps {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_clumps(clumps);
         }
-        for (place, silences) in self.of_version_5.silences {
+        for (place, silences) in of_version_5.silences {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_silences(Silences(silences));
+        }
+        for (place, foreseen) in self.foreseen {
+            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
+            key.features.rates.set_foresight(foreseen);
         }
         Ok(())
     }

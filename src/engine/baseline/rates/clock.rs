@@ -72,7 +72,8 @@ impl Rates {
 
     /// Compares an hour's calls with what both clocks expect.
     pub(super) fn compare_clocks(&mut self, hour: i64, calls: f64) {
-        if self.clock.other == 0 {
+        // In the first week a still Sunday says nothing of the clock.
+        if self.clock.other == 0 || !self.profile.knows_weeks() {
             return;
         }
         let likelihood = |offset: Millis| {

@@ -1,6 +1,6 @@
 //! How much a key's counts scatter beyond Poisson: clump·mu + alpha·mu² is the variance of a count that is expected to be mu.
 
-use super::{FLEET_DAYS, FLEET_HOURS, FLEET_TENS, HOUR, HOURS, MINUTE, Millis, Rates};
+use super::{FLEET_DAYS, FLEET_HOURS, FLEET_SOME, FLEET_TENS, HOUR, HOURS, MINUTE, Millis, Rates};
 use crate::engine::baseline::scatter::{Clumps, Prior};
 use crate::engine::fleet::Trait;
 
@@ -50,8 +50,9 @@ impl Rates {
             11..=30 => (self.alpha_ten() * self.alpha_hour()).sqrt(),
             31..=60 => self.alpha_hour(),
             // What makes a whole day busy stays; what makes single hours busy evens out.
-            61..=360 => {
-                self.alpha_day() + (self.alpha_hour() - self.alpha_day()).max(0.0) * HOUR as f64 / length as f64
+            61..=180 => self.alpha_some(),
+            181..=360 => {
+                self.alpha_day() + (self.alpha_some() - self.alpha_day()).max(0.0) * 3.0 * HOUR as f64 / length as f64
             }
             _ => self.alpha_day(),
         }
@@ -59,6 +60,12 @@ impl Rates {
 
     fn alpha_ten(&self) -> f64 {
         self.ten.alpha(self.prior(Trait::Ten), self.mean_hour() / 6.0, self.known_clump(10 * MINUTE))
+    }
+
+    fn alpha_some(&self) -> f64 {
+        let [hour, day] = [Trait::Hour, Trait::Day].map(|of| self.prior(of).alpha);
+        let prior = Prior { alpha: day + (hour - day).max(0.0) / 3.0, weight: FLEET_SOME };
+        self.some.alpha(prior, self.mean_hour() * 3.0, self.known_clump(HOUR))
     }
 
     pub(super) fn alpha_hour(&self) -> f64 {

@@ -2,6 +2,7 @@
 
 use super::{Ask, BUCKET, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low};
+use crate::engine::baseline::profile;
 use crate::engine::fleet::{Trait, Traits};
 use crate::time::{DAY, day_of_month};
 
@@ -10,7 +11,7 @@ use crate::time::{DAY, day_of_month};
 struct Length {
     length: Millis,
     floor: f64,
-    /// Two-minute buckets that are taken for a burst, and count as usual ones.
+    /// Two-minute buckets that are taken for a burst, [`BURST_MAX`] at most.
     burst: usize,
     /// How much less surprise it takes, since a day has fewer such windows.
     fewer: f64,
@@ -22,13 +23,29 @@ const SHORT: [Length; 4] = [
     Length { length: 30 * MINUTE, floor: 2.2, burst: 3, fewer: 0.0 },
     Length { length: HOUR, floor: 1.9, burst: 3, fewer: 0.0 },
 ];
+const BURST_MAX: usize = 3;
 /// Up to this length the fleet's bursts say how many times the usual it takes, within these times of what is shipped.
 const FLEETS_BURST: Millis = 10 * MINUTE;
 const BURSTS: [f64; 2] = [0.75, 2.5];
-const LONG: [Length; 2] = [
+const SOME_HOURS: Millis = 3 * HOUR;
+const LONG: [Length; 3] = [
+    Length { length: SOME_HOURS, floor: 2.2, burst: 0, fewer: 0.4 },
     Length { length: 6 * HOUR, floor: 2.2, burst: 0, fewer: 0.7 },
     Length { length: DAY, floor: 2.2, burst: 0, fewer: 1.4 },
 ];
+/// No more than so many times the calls of the hours beside it are counted on in an hour.
+const EVENING: f64 = 1.5;
+/// An hour with more than so many times the calls of the one beside it is where work begins or ends, or a job runs: where in it the calls
+/// come is not known.
+const EDGE: f64 = 2.0;
+/// A burst is as large as the largest ten minutes where it has no more than so many times their calls. Where so many times the calls of an
+/// hour nearby are no fewer, it is one that is expected there.
+const BURST_TIMES: f64 = 1.3;
+const BURST_OF_HOUR_TIMES: f64 = 2.0;
+/// So many times as many calls more than usual it takes in a short window as in a longer one.
+const BURST_EXTRA_TIMES: f64 = 2.0;
+/// How much more of an hour's calls may have come than of the hour itself.
+const EARLY: f64 = 0.25;
 /// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
 /// days' calls, or times the expected ones, such a job may make before one was seen: a key that bills once a month may do
 /// little else, so until a month has passed it may be many times as much.
@@ -37,14 +54,23 @@ const MONTH_DAYS: f64 = 100.0;
 const FIRST_MONTH_DAYS: f64 = 300.0;
 const MONTH_SEEN: u8 = 32;
 const MONTH_FLOOR: f64 = 60.0;
+/// A machine that calls by the clock, its hours varying no more than this many times as much as chance, makes no bills.
+const STEADY: f64 = 1.2;
+/// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well; and how far from that
+/// beginning on UTC it may be.
+const BILLS_DAYS: f64 = 2.0;
+const BILLS_AROUND: Millis = 14 * HOUR;
+/// They take half an hour or so: as much of an hour's calls falls into ten minutes.
+const BILLS_SHARE: f64 = 0.3;
 /// And how much busier the beginning of a month may be for everybody.
 const MONTH_BEGINS: u32 = 3;
 const MONTH_TIMES: f64 = 1.5;
 /// Days after which each day of the week was seen, and calls a day below which that is waited for.
 const WEEK_SEEN: u8 = 8;
 const FEW_A_DAY: f64 = 50.0;
-/// A burst of a key that works in bursts must be larger than any before by so much.
+/// A burst of a key that works in bursts must be larger than any before by so much; and where they are of one size.
 const BURST_FLOOR: f64 = 1.8;
+const BURST_OF_ONE_SIZE_FLOOR: f64 = 1.2;
 /// Where calls come in rows, each row is a count of its own: a short window takes so many times the expected ones at most, and
 /// so many times the largest ten minutes; an hour takes about the largest hour. These have shown how far the key's counts reach, so
 /// that its odds are taken with a part of the scatter only, and no heavy tail is allowed for as well.
@@ -85,7 +111,8 @@ const JOB_REST: f64 = 0.1;
 /// moved, the old ones are no second run.
 const JOB_RESTS_HOURS: i64 = 10;
 const JOB_EVERY: Millis = DAY + 3 * HOUR;
-const JOB_HOURS_MAX: i64 = 48;
+/// A job of working days rests over a weekend.
+const JOB_HOURS_MAX: i64 = 80;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
 /// less than so much.
 const FEW: f64 = 0.35;
@@ -98,6 +125,10 @@ const FEW_MORE: f64 = 0.7;
 /// with so many at once.
 fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
     (((ask.surprise * alpha).exp() - 1.0) / alpha * clump).max(ask.min_extra)
+}
+
+fn month_begins_near(at: Millis) -> bool {
+    [at - BILLS_AROUND, at, at + BILLS_AROUND].into_iter().any(|at| day_of_month(at) == 1)
 }
 
 impl Rates {
@@ -122,20 +153,42 @@ impl Rates {
             self.judge(at, length, observed as f64, expected, ask)
         });
         short.or_else(|| {
-            LONG.iter().zip(self.before).find_map(|(length, before)| {
-                let hour = at.div_euclid(HOUR);
+            let hour = at.div_euclid(HOUR);
+            LONG.iter().find_map(|length| {
                 let n = length.length / HOUR - 1;
-                // The hours before that are learned, and those that are not yet.
-                let unlearned: f64 = (self.learned_to..hour).map(|hour| self.smooth(hour)).sum();
-                // The whole of this hour: what it expects may come at its beginning.
-                let expected = (f64::from(before) + unlearned + self.smooth(hour)) * month;
+                if length.length == SOME_HOURS && hour_long <= GOES_ON * self.expected_since(at, HOUR) {
+                    return None;
+                }
+                let expected = self.expected_in_hours(at, length.length) * level;
                 if hour_long * (n + 1) as f64 <= expected * length.floor {
                     return None;
                 }
-                let observed: f64 = (hour - n..=hour).map(|hour| self.hour_total(hour)).sum();
-                self.judge(at, length, observed, expected, ask)
+                self.judge(at, length, self.spread_over(hour - n..=hour), expected, ask)
             })
         })
+    }
+
+    /// Calls expected in the hour of `at` and those before, together as long as `length`.
+    fn expected_in_hours(&self, at: Millis, length: Millis) -> f64 {
+        let hour = at.div_euclid(HOUR);
+        let this = self.smooth(hour);
+        let before = match length {
+            SOME_HOURS => {
+                // What an hour expects may come at its beginning.
+                let part = (at - hour * HOUR) as f64 / HOUR as f64 + EARLY;
+                let is_job = self.is_bursty() || EDGE * self.foreseen(hour - 1) < this;
+                let this = if is_job { this } else { this * part.min(1.0) };
+                let two = self.foreseen(hour - 2) + self.foreseen(hour - 1);
+                // Work may have gone on longer than usual.
+                let late = 0.5 * self.expected_in(hour - 3) - self.expected_in(hour - 2);
+                return two + late.max(0.0) + this;
+            }
+            DAY => self.before[1],
+            _ => self.before[0],
+        };
+        // The hours before that are learned, and those that are not yet.
+        let unlearned: f64 = (self.learned_to..hour).map(|hour| self.smooth(hour)).sum();
+        f64::from(before) + unlearned + this
     }
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
@@ -145,7 +198,9 @@ impl Rates {
             ..=FLEETS_BURST => length.floor * self.bursts_of_fleet(),
             _ => length.floor,
         };
-        if observed < expected * floor * ask.floors || observed - expected < ask.min_extra {
+        let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
+        let min_extra = if is_burst { BURST_EXTRA_TIMES * ask.min_extra } else { ask.min_extra };
+        if observed < expected * floor * ask.floors || observed - expected < min_extra {
             return None;
         }
         // Before each day of the week was seen once, what comes once a week looks like nothing before.
@@ -155,11 +210,25 @@ impl Rates {
         }
         let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
         let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
-        if (is_little || self.known.does_jobs)
-            && !self.is_in_rows()
-            && self.is_day_of_jobs(at)
-            && observed < months_work
+        let may_bill = is_little && STEADY < self.hour.times_poisson();
+        if (may_bill || self.known.does_jobs) && !self.is_in_rows() && self.is_day_of_jobs(at) && observed < months_work
         {
+            return None;
+        }
+        // Others bill at its beginning as well, on one clock or another.
+        if is_short
+            && !self.is_in_rows()
+            && self.days_learned() < MONTH_SEEN
+            && month_begins_near(at)
+            && observed < BILLS_DAYS * self.usual_day()
+            && (length.length < HOUR || BILLS_SHARE * observed <= self.busiest_ten(at))
+        {
+            return None;
+        }
+        // A job that runs in some hours only makes all their calls at once.
+        let is_expected = observed <= BURST_OF_HOUR_TIMES * f64::from(self.usual(at.div_euclid(HOUR)).near)
+            && observed <= BURST_TIMES * f64::from(self.peak_ten);
+        if is_short && is_expected && !self.is_in_rows() {
             return None;
         }
         if self.is_in_rows() && is_short {
@@ -171,24 +240,26 @@ impl Rates {
             }
         } else if self.is_bursty() {
             let peak = f64::from(self.peak);
-            let largest = if is_short { peak } else { peak.max(self.usual_day()) };
-            if observed < BURST_FLOOR * largest + ask.min_extra / 2.0 {
+            let largest = match () {
+                // Several of them are no more than the hours say.
+                () if self.known.is_hourly => BURST_OF_ONE_SIZE_FLOOR * peak,
+                () if is_short => BURST_FLOOR * peak,
+                () => BURST_FLOOR * peak.max(self.usual_day()),
+            };
+            if observed < largest + ask.min_extra / 2.0 {
                 return None;
             }
         }
         let trimmed = if length.burst > 0 && !self.is_in_rows() && !self.known.is_hourly {
-            self.without_burst(at, length, observed, expected)
+            self.without_burst(at, length, observed)
         } else {
             observed
         };
         let part = if self.is_in_rows() { ROW_SCATTER } else { 1.0 };
         let alpha = part * self.alpha(length.length) + self.of_clumps(length.length, expected);
         let raw = surprise_high(trimmed as u64, expected, alpha);
-        let surprise = if is_short && !self.is_in_rows() {
-            self.tail.corrected(raw, self.known.fleet.value(Trait::Tail))
-        } else {
-            raw
-        };
+        let surprise =
+            if !self.is_in_rows() { self.tail.corrected(raw, self.known.fleet.value(Trait::Tail)) } else { raw };
         let needed = ask.surprise - length.fewer;
         if surprise < needed {
             return None;
@@ -201,6 +272,13 @@ impl Rates {
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
     }
 
+    /// The most calls in ten of the last sixty minutes.
+    fn busiest_ten(&self, at: Millis) -> f64 {
+        let last = at.div_euclid(BUCKET);
+        let tens = (0..HOUR / BUCKET - 4).map(|back| self.count_from(last - back - 4, last - back));
+        tens.max().unwrap_or(0) as f64
+    }
+
     /// By how much larger the short bursts of the fleet are than what is shipped.
     fn bursts_of_fleet(&self) -> f64 {
         (self.known.fleet.value(Trait::Burst) / Traits::default().value(Trait::Burst)).clamp(BURSTS[0], BURSTS[1])
@@ -211,19 +289,34 @@ impl Rates {
         self.rows >= 0.5
     }
 
-    /// The window's count where its largest buckets are taken for a burst that everybody may have.
-    fn without_burst(&self, at: Millis, length: &Length, observed: f64, expected: f64) -> f64 {
+    /// Calls of some hours, the largest counted as the one that comes next: what is in one hour only is told by shorter windows. Rows that
+    /// stand for many are counted as they are.
+    fn spread_over(&self, hours: std::ops::RangeInclusive<i64>) -> f64 {
+        let (mut sum, mut largest) = (0.0, [0.0_f64; 2]);
+        for calls in hours.map(|hour| self.hour_total(hour)) {
+            sum += calls;
+            largest = if largest[0] < calls { [calls, largest[0]] } else { [largest[0], largest[1].max(calls)] };
+        }
+        if self.is_in_rows() { sum } else { sum - largest[0] + largest[1] }
+    }
+
+    /// The window's count where its largest buckets are taken for a burst that everybody may have: they count as those that come
+    /// next (a winsorized sum; Tukey, Annals of Mathematical Statistics 33, 1962), so that calls which are spread over the window
+    /// all count.
+    fn without_burst(&self, at: Millis, length: &Length, observed: f64) -> f64 {
         let last = at.div_euclid(BUCKET);
-        let usual = expected * BUCKET as f64 / length.length as f64;
-        let mut largest = [0.0_f64; 3];
+        // The largest first: those of the burst, and as many again.
+        let mut largest = [0.0_f64; 2 * BURST_MAX];
         for bucket in last - length.length / BUCKET + 1..=last {
             let x = self.count_of(bucket) as f64;
-            if largest[0] < x {
-                largest[0] = x;
-                largest.sort_by(f64::total_cmp);
+            let place = largest.partition_point(|larger| x <= *larger);
+            if place < largest.len() {
+                largest[place..].rotate_right(1);
+                largest[place] = x;
             }
         }
-        observed - largest.iter().take(length.burst).map(|x| (x - usual).max(0.0)).sum::<f64>()
+        let (burst, next) = largest[..2 * length.burst].split_at(length.burst);
+        observed - burst.iter().sum::<f64>() + next.iter().sum::<f64>()
     }
 
     /// When the calls rose: the first two minutes of the window with twice the usual and more.
@@ -281,7 +374,10 @@ impl Rates {
             self.missing(last, needed.max(self.usual_silence())).map(|at| at.max(last + least))
         };
         let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
-        long.chain([of(HOUR, least)]).flatten().min()
+        let by_own =
+            self.silence_by_own(ask.surprise).map(|needed| needed.max(ask.min_extra).max(self.usual_silence()));
+        let by_own = by_own.and_then(|needed| self.missing(last, needed)).map(|at| at.max(last + least));
+        long.chain([of(HOUR, least), by_own]).flatten().min()
     }
 
     /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
@@ -292,14 +388,17 @@ impl Rates {
 
     /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
     fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
-        let mut sum = 0.0;
+        let (mut sum, mut before) = (0.0, None);
         for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < last + SILENCE_HOURS_MAX * HOUR) {
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
                 let within = (needed - sum) / rate * HOUR as f64;
-                return Some(at + within as Millis);
+                // Where work begins, an hour's calls may come at its end.
+                let begins = before.is_some_and(|before: f64| EDGE * before < rate);
+                return Some(if begins { end } else { at + within as Millis });
             }
             sum += rate * part;
+            before = Some(rate);
         }
         None
     }
@@ -311,7 +410,7 @@ impl Rates {
         (first..).map(move |hour| {
             let near = |offset: i64| self.expected_low(hour + offset);
             // The evening may come early.
-            let rate = near(0).min(1.5 * near(1).max(near(-1))) * level;
+            let rate = near(0).min(EVENING * near(1).max(near(-1))) * level;
             (from.max(hour * HOUR), (hour + 1) * HOUR, rate)
         })
     }
@@ -323,16 +422,19 @@ impl Rates {
         }
         let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
         let from = last.div_euclid(HOUR) + 1;
-        let mut sum = 0.0;
-        for hour in from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX {
-            sum += self.expected_low(hour);
-            let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(|hour| self.expected_low(hour)).sum();
-            if needed <= sum && coming < JOB_REST * sum {
+        let by_clock = |offset: Millis| {
+            let expected = |hour: i64| self.profile.expected_low(profile::hour_of(hour * HOUR, offset));
+            let mut sum = 0.0;
+            (from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX).find_map(|hour| {
+                sum += expected(hour);
+                let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(expected).sum();
                 // It may have run at the beginning of its hours, and be early.
-                return Some(((hour + 1 + JOB_GRACE_HOURS) * HOUR).max(last + JOB_EVERY));
-            }
-        }
-        None
+                let due = ((hour + 1 + JOB_GRACE_HOURS) * HOUR).max(last + JOB_EVERY);
+                (needed <= sum && coming < JOB_REST * sum).then_some(due)
+            })
+        };
+        // Whichever clock it follows.
+        self.clocks().map(by_clock).try_fold(last, |latest, due| due.map(|due| latest.max(due)))
     }
 
     /// Far fewer calls than usual in the last hour, some coming still.
@@ -344,6 +446,11 @@ impl Rates {
         let part = (at - hour * HOUR) as f64 / HOUR as f64;
         let level = self.level().min(1.0);
         let [last, this] = self.usual(hour).low.map(f64::from);
+        // Where in them the calls come is known of hours only that are like the ones beside them.
+        let beside = [-2, 1].map(|ahead| self.expected_low(hour + ahead));
+        let sure = |calls: f64, before: f64, after: f64| calls.min(EVENING * before.max(after));
+        let last = sure(last, beside[0], this).min(EDGE * this);
+        let this = sure(this, last, beside[1]).min(EDGE * last);
         let expected = (this * part + last * (1.0 - part)) * level;
         let observed = self.calls_since(at, HOUR);
         if FEW_STILL * expected < observed as f64 {

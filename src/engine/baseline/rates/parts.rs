@@ -1,7 +1,9 @@
-//! Counts as plain numbers, for the stored form. [`KeyClock`], [`Silences`] and clumps have their own place there.
+//! Counts as plain numbers, for the stored form. [`KeyClock`], [`Silences`], clumps and what was foreseen have their own place there.
 
-use super::{HOURS, KeyClock, Known, RING, Rates, Silences};
-use crate::engine::baseline::profile::{Profile, ProfileParts};
+use serde::{Deserialize, Serialize};
+
+use super::{FORESEEN, HOURS, KeyClock, Known, RING, Rates, Silences, foreseen_slot};
+use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
 
@@ -26,6 +28,20 @@ pub struct RatesParts<'a> {
     pub scatter: [f32; 8],
     /// Level (calls, expected), largest hour, share of rows, expected calls before (two), share of bursts, largest ten minutes.
     pub more: [f32; 8],
+}
+
+/// No hour since 1970 has a larger number: what is stored may be damaged.
+const HOURS_MAX: i64 = 1 << 32;
+
+/// What was expected before it was learned, for the stored form.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Foresight {
+    /// Of the last closed hours.
+    pub hours: [u16; FORESEEN],
+    /// Of three hours and of the day, up to now; not finite where it is not known as a whole.
+    pub so_far: [f32; 2],
+    /// How three hours scatter about it.
+    pub some: [f32; 3],
 }
 
 impl Rates {
@@ -73,7 +89,9 @@ impl Rates {
             profile: Profile::from_parts(&parts.profile),
             ten: of(0),
             hour: of(2),
+            some: Scatter::default(),
             day: of(4),
+            so_far: [f32::NEG_INFINITY; 2],
             clumps: Default::default(),
             tail: Tail { excess: s[6], n: s[7] },
             level: [calls, expected],
@@ -82,10 +100,27 @@ impl Rates {
             rows,
             bursts,
             before: [five, day],
+            foreseen: [0; FORESEEN],
             silences: Silences::default(),
             known: Known::default(),
         };
         rates.work_out();
+        // What was foreseen of these hours is not among the numbers: what is expected now is near it.
+        let hours = if (0..HOURS_MAX).contains(&rates.learned_to) { 0..FORESEEN as i64 } else { 0..0 };
+        for hour in hours.map(|back| rates.learned_to - 1 - back).filter(|hour| 0 <= *hour) {
+            rates.foreseen[foreseen_slot(hour)] = pack(rates.expected_high(hour) as f32);
+        }
         rates
+    }
+
+    /// What was expected before it was learned.
+    pub fn foresight(&self) -> Foresight {
+        let Scatter { excess, square, mean } = self.some;
+        Foresight { hours: self.foreseen, so_far: self.so_far, some: [excess, square, mean] }
+    }
+
+    /// Goes on with what was stored of that.
+    pub fn set_foresight(&mut self, Foresight { hours, so_far, some: [excess, square, mean] }: Foresight) {
+        (self.foreseen, self.so_far, self.some) = (hours, so_far, Scatter { excess, square, mean });
     }
 }

@@ -15,6 +15,10 @@ const LEAST: f64 = 8.0;
 const TIMES: f64 = 1.5;
 /// So many silences as long or longer make one usual. A key that has fewer outages in a few weeks is told of each.
 const USUAL: u32 = 4;
+/// So many tell how long they are.
+const ENOUGH: f64 = 12.0;
+/// As half is forgotten each week, they are those of so many hours.
+const REMEMBERED_HOURS: f64 = 10.0 * 24.0;
 /// A silence must be longer than the usual ones by this factor.
 const LONGER: f64 = 1.1;
 /// An hour of the week is at most so many times as busy as an average one, where it is not worth while to look.
@@ -49,6 +53,22 @@ impl Rates {
             let n = &mut self.silences.0[class.min(CLASSES - 1)];
             *n = n.saturating_add(1);
         }
+    }
+
+    /// Calls that must be missing for a silence to be as surprising as is asked in an hour, as the key's own silences tell: how much longer
+    /// than [`LEAST`] they are falls off exponentially where calls come at random, in clumps or not, and the mean of it is as long
+    /// as clumps and quiet times make it (peaks over threshold, as for [`Tail`](crate::engine::baseline::scatter::Tail)). None where
+    /// there were too few.
+    pub(super) fn silence_by_own(&self, surprise: f64) -> Option<f64> {
+        let n: f64 = self.silences.0.iter().map(|n| f64::from(*n)).sum();
+        if n < ENOUGH {
+            return None;
+        }
+        let middle = |class: usize| LEAST * TIMES.powf(class as f64 + 0.5) - LEAST;
+        let mean = self.silences.0.iter().enumerate().map(|(class, n)| f64::from(*n) * middle(class)).sum::<f64>() / n;
+        // The standard error of a mean of exponential ones.
+        let mean = mean * (1.0 + 1.0 / n.sqrt());
+        Some(LEAST + mean * (surprise + (n / REMEMBERED_HOURS).ln()))
     }
 
     /// Forgets half of them; once a week.

@@ -1,6 +1,8 @@
 //! The counts of made-up keys, and what is said of them.
 
+use super::learn::{HOLD_OUT_ODDS, ordinary};
 use super::*;
+use crate::engine::baseline::negative_binomial;
 use crate::engine::fleet::SHIPPED;
 use crate::time::SECOND;
 
@@ -18,6 +20,7 @@ fn add(rates: &mut Rates, at: Millis, calls: u32) {
 fn stored(rates: &Rates) -> Rates {
     let mut stored = Rates::from_parts(&rates.to_parts());
     stored.set_clumps(rates.clumps());
+    stored.set_foresight(rates.foresight());
     stored
 }
 
@@ -326,4 +329,58 @@ fn a_silence_that_comes_each_hour_is_usual() {
     assert_eq!(rates.silences(), known);
     (0..4).for_each(|_| rates.forget_silences());
     assert!(rates.silence_due(day + 17 * HOUR + 19 * MINUTE, &ASK).unwrap() < day + 18 * HOUR);
+}
+
+/// Orders of five calls that come by chance, `per_hour` of them.
+fn orders(rates: &mut Rates, hours: std::ops::Range<i64>, per_hour: f64, seed: u64) -> Option<Excess> {
+    let mut told = None;
+    for minute in hours.start * 60..hours.end * 60 {
+        let chance = (minute as u64 + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let chance = (chance ^ chance >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40;
+        if (chance as f64) < per_hour / 60.0 * (1 << 24) as f64 {
+            add(rates, 20_000 * DAY + minute * MINUTE, 5);
+            told = told.or(rates.too_many(20_000 * DAY + minute * MINUTE, &Ask::new(10.0, 20.0)));
+        }
+    }
+    told
+}
+
+/// What no hour shows by itself three hours do, and none of them is usual since it was learned meanwhile.
+#[test]
+fn a_rise_of_some_hours_is_told_where_orders_come_by_chance() {
+    let mut rates = Rates::default();
+    orders(&mut rates, 0..21 * 24, 2.0, 7);
+    let told = orders(&mut rates, 21 * 24..21 * 24 + 3, 9.0, 7).expect("135 calls, 30 of them usual");
+    assert!(HOUR <= told.window.length && told.window.length <= 3 * HOUR, "{told:?}");
+    assert!(told.window.expected < 45.0, "{told:?}");
+}
+
+#[test]
+fn silences_are_told_by_those_that_were() {
+    let of = |silences: [u8; 8]| {
+        let mut rates = Rates::default();
+        rates.set_silences(Silences(silences));
+        rates.silence_by_own(11.7)
+    };
+    assert_eq!(of([11, 0, 0, 0, 0, 0, 0, 0]), None, "too few to tell");
+    let (short, long) = (of([20, 0, 0, 0, 0, 0, 0, 0]).unwrap(), of([10, 5, 3, 2, 0, 0, 0, 0]).unwrap());
+    assert!((20.0..35.0).contains(&short) && 1.5 * short < long, "{short} {long}");
+}
+
+/// A Sunday on which an office rests says nothing of the clock that it follows on working days, before a Sunday was seen.
+#[test]
+fn a_still_day_that_is_new_does_not_tell_the_clock() {
+    let mut rates = Rates::default();
+    let monday = 20_003 * DAY;
+    let change = monday + 6 * DAY;
+    let zone = |at: Millis| if at < change { 0 } else { HOUR };
+    for day in 0..9 {
+        let from = if change <= monday + day * DAY { 8 } else { 9 };
+        let calls = if day % 7 < 5 { 200 } else { 6 };
+        for n in 0..calls {
+            let at = monday + day * DAY + from * HOUR + n * 9 * HOUR / calls;
+            rates.add(at, 1, AROUND, zone);
+        }
+    }
+    assert_eq!(rates.offset, HOUR, "it follows its zone");
 }
