@@ -72,6 +72,20 @@ pub fn surprise_high(count: u64, mu: f64, alpha: f64) -> f64 {
     (-(log_probability(k, mu, r, q) + f64::ln(sum))).max(0.0)
 }
 
+/// The same where the rate itself is log-normal with that dispersion, of a count so large that its own chance does not matter beside it: what
+/// makes hours busy multiplies, and its tail is heavier than the gamma's that a negative binomial mixes with (Bulmer, Biometrics 30,
+/// 1974).
+pub fn surprise_of_busy_times(count: f64, mu: f64, alpha: f64) -> f64 {
+    let variance = (1.0 + alpha.max(1e-6)).ln();
+    let z = ((count / mu.max(1e-6)).ln() + variance / 2.0) / variance.sqrt();
+    // Mills' ratio, within 1 % from z = 2 on (Abramowitz and Stegun, 26.2.14, cut after the third term).
+    if z < 1.0 {
+        0.0
+    } else {
+        z * z / 2.0 + (2.0 * std::f64::consts::PI).sqrt().ln() + (z + 1.0 / (z + 2.0 / (z + 3.0 / z))).ln()
+    }
+}
+
 /// How surprising it is to see `count` or less: -ln P(X ≤ count). 0 from the mean on.
 pub fn surprise_low(count: u64, mu: f64, alpha: f64) -> f64 {
     let k = count as f64;
@@ -167,6 +181,17 @@ mod tests {
         assert_eq!((surprise_high(3, 5.0, 0.1), surprise_low(9, 5.0, 0.1)), (0.0, 0.0));
         // Poisson: P(X >= 22 | 10) = 0.00070 (tables).
         assert!((surprise_high(22, 10.0, 0.0) + 0.00070_f64.ln()).abs() < 0.01);
+    }
+
+    #[test]
+    fn busy_times_are_normal_in_logarithms() {
+        // P(Z > 2) = 0.02275, P(Z > 4) = 3.167e-5 (tables); alpha = e - 1 is a standard deviation of 1.
+        let alpha = std::f64::consts::E - 1.0;
+        for (z, tail) in [(2.0_f64, 0.02275_f64), (4.0, 3.167e-5)] {
+            let surprise = surprise_of_busy_times(10.0 * (z - 0.5).exp(), 10.0, alpha);
+            assert!((surprise + tail.ln()).abs() < 0.02, "{z}: {surprise} {}", -tail.ln());
+        }
+        assert_eq!(surprise_of_busy_times(5.0, 10.0, 0.2), 0.0);
     }
 
     #[test]

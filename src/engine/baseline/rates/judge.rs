@@ -1,7 +1,7 @@
 //! What counts say: far more calls than usual, calls at hours that are always still, silence where there are always calls.
 
 use super::{Ask, BUCKET, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
-use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low};
+use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low, surprise_of_busy_times};
 use crate::engine::baseline::profile;
 use crate::engine::fleet::{Trait, Traits};
 use crate::time::{DAY, day_of_month};
@@ -44,6 +44,8 @@ const BURST_TIMES: f64 = 1.3;
 const BURST_OF_HOUR_TIMES: f64 = 2.0;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
 const BURST_EXTRA_TIMES: f64 = 2.0;
+/// From this share of the variance on, how busy times are is all that scatters.
+const BUSY_SHARE: f64 = 0.7;
 /// How much more of an hour's calls may have come than of the hour itself.
 const EARLY: f64 = 0.25;
 /// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
@@ -256,8 +258,15 @@ impl Rates {
             observed
         };
         let part = if self.is_in_rows() { ROW_SCATTER } else { 1.0 };
-        let alpha = part * self.alpha(length.length) + self.of_clumps(length.length, expected);
-        let raw = surprise_high(trimmed as u64, expected, alpha);
+        let busy = part * self.alpha(length.length);
+        let clumps = self.of_clumps(length.length, expected);
+        let alpha = busy + clumps;
+        let mut raw = surprise_high(trimmed as u64, expected, alpha);
+        // Where much is expected, what scatters is how busy the times are.
+        let share = busy / (alpha + 1.0 / expected);
+        if BUSY_SHARE <= share && !self.is_in_rows() {
+            raw = raw.min(surprise_of_busy_times(trimmed, expected, alpha + 1.0 / expected));
+        }
         let surprise =
             if !self.is_in_rows() { self.tail.corrected(raw, self.known.fleet.value(Trait::Tail)) } else { raw };
         let needed = ask.surprise - length.fewer;
