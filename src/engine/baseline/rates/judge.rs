@@ -158,6 +158,13 @@ impl Rates {
             let hour = at.div_euclid(HOUR);
             LONG.iter().find_map(|length| {
                 let n = length.length / HOUR - 1;
+                if self.is_in_rows() {
+                    // An hour is a few counts there: what it has come to is what the next ones are held against.
+                    let expected: f64 = (hour - n..=hour).map(|hour| self.expected_high(hour)).sum::<f64>() * month;
+                    let is_judged = length.length != SOME_HOURS && expected * length.floor < hour_long * (n + 1) as f64;
+                    let observed = self.spread_over(hour - n..=hour);
+                    return if is_judged { self.judge(at, length, observed, expected, ask) } else { None };
+                }
                 if length.length == SOME_HOURS && hour_long <= GOES_ON * self.expected_since(at, HOUR) {
                     return None;
                 }
