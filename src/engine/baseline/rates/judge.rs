@@ -172,7 +172,10 @@ impl Rates {
                 if hour_long * (n + 1) as f64 <= expected * length.floor {
                     return None;
                 }
-                self.judge(at, length, self.spread_over(hour - n..=hour), expected, ask)
+                let told = self.judge(at, length, self.spread_over(hour - n..=hour), expected, ask)?;
+                // What is shown is what was counted.
+                let observed = (hour - n..=hour).map(|hour| self.hour_total(hour)).sum::<f64>() as u64;
+                Some(Excess { window: Window { observed, ..told.window }, ..told })
             })
         })
     }
