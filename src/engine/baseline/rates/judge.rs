@@ -162,7 +162,7 @@ impl Rates {
                     // An hour is a few counts there: what it has come to is what the next ones are held against.
                     let expected: f64 = (hour - n..=hour).map(|hour| self.expected_high(hour)).sum::<f64>() * month;
                     let is_judged = length.length != SOME_HOURS && expected * length.floor < hour_long * (n + 1) as f64;
-                    let observed = self.spread_over(hour - n..=hour);
+                    let observed = self.hours_together(hour - n..=hour);
                     return if is_judged { self.judge(at, length, observed, expected, ask) } else { None };
                 }
                 if length.length == SOME_HOURS && hour_long <= GOES_ON * self.expected_since(at, HOUR) {
@@ -174,7 +174,7 @@ impl Rates {
                 }
                 let told = self.judge(at, length, self.spread_over(hour - n..=hour), expected, ask)?;
                 // What is shown is what was counted.
-                let observed = (hour - n..=hour).map(|hour| self.hour_total(hour)).sum::<f64>() as u64;
+                let observed = self.hours_together(hour - n..=hour) as u64;
                 Some(Excess { window: Window { observed, ..told.window }, ..told })
             })
         })
@@ -308,15 +308,19 @@ impl Rates {
         self.rows >= 0.5
     }
 
-    /// Calls of some hours, the largest counted as the one that comes next: what is in one hour only is told by shorter windows. Rows that
-    /// stand for many are counted as they are.
+    /// Calls of some hours, the largest counted as the one that comes next: what is in one hour only is told by shorter windows.
     fn spread_over(&self, hours: std::ops::RangeInclusive<i64>) -> f64 {
         let (mut sum, mut largest) = (0.0, [0.0_f64; 2]);
         for calls in hours.map(|hour| self.hour_total(hour)) {
             sum += calls;
             largest = if largest[0] < calls { [calls, largest[0]] } else { [largest[0], largest[1].max(calls)] };
         }
-        if self.is_in_rows() { sum } else { sum - largest[0] + largest[1] }
+        sum - largest[0] + largest[1]
+    }
+
+    /// Calls of some hours.
+    fn hours_together(&self, hours: std::ops::RangeInclusive<i64>) -> f64 {
+        hours.map(|hour| self.hour_total(hour)).sum()
     }
 
     /// The window's count where its largest buckets are taken for a burst that everybody may have: they count as those that come
