@@ -33,6 +33,9 @@ const ROW_DAYS: u8 = 2;
 const BURSTY: f32 = 0.55;
 /// A key that makes more calls a day does much else than one run.
 const MUCH_ELSE: f64 = 50.0;
+/// An hour with more than so many times the calls of the one beside it is where work begins or ends, or a job runs: where in it the calls
+/// come is not known.
+const EDGE: f64 = 2.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
 
@@ -490,11 +493,12 @@ fn slot(bucket: i64) -> usize {
 
 mod clock;
 mod dispersion;
-mod judge;
 mod learn;
 mod parts;
 mod silences;
 mod teach;
+mod too_few;
+mod too_many;
 
 pub use clock::KeyClock;
 pub use parts::{Foresight, RatesParts};

@@ -1,7 +1,7 @@
 //! How often a key that calls all the time is silent for a while: a silence that comes again and again is how it works, and no
 //! drop. Where a program begins to run once an hour, its silences would otherwise be told hour after hour.
 
-use super::judge::SILENCE_MIN;
+use super::too_few::SILENCE_MIN;
 use super::{BUCKET, DAY, HOUR, Millis, Rates};
 
 /// Silences of the last weeks by how many calls were to be expected in them: each class begins where the one before ends.

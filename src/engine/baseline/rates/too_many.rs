@@ -1,8 +1,7 @@
-//! What counts say: far more calls than usual, calls at hours that are always still, silence where there are always calls.
+//! What too many calls say: far more than usual in some length of window, or some at hours that are always still.
 
-use super::{Ask, BUCKET, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
-use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_low, surprise_of_busy_times};
-use crate::engine::baseline::profile;
+use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, Window};
+use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_of_busy_times};
 use crate::engine::fleet::{Trait, Traits};
 use crate::time::{DAY, day_of_month};
 
@@ -33,11 +32,6 @@ const LONG: [Length; 3] = [
     Length { length: 6 * HOUR, floor: 2.2, burst: 0, fewer: 0.7 },
     Length { length: DAY, floor: 2.2, burst: 0, fewer: 1.4 },
 ];
-/// No more than so many times the calls of the hours beside it are counted on in an hour.
-const EVENING: f64 = 1.5;
-/// An hour with more than so many times the calls of the one beside it is where work begins or ends, or a job runs: where in it the calls
-/// come is not known.
-const EDGE: f64 = 2.0;
 /// A burst is as large as the largest ten minutes where it has no more than so many times their calls. Where so many times the calls of an
 /// hour nearby are no fewer, it is one that is expected there.
 const BURST_TIMES: f64 = 1.3;
@@ -84,50 +78,6 @@ const ROW_SCATTER: f64 = 0.2;
 const GOES_ON: f64 = 1.5;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
 const STILL: f64 = 0.15;
-/// Silence is looked for no further ahead.
-const SILENCE_HOURS_MAX: i64 = 12;
-/// And is no news before.
-pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
-/// The same where calls come in rows that stand for many: the next row may be an hour away.
-const SILENCE_OF_ROWS: Millis = 3 * HOUR;
-/// The same where it works in bursts that come every hour.
-const SILENCE_OF_RUNS: Millis = 2 * HOUR;
-/// Silences that are long enough for the scatter of so many hours together.
-const SILENCES: [Millis; 2] = [3 * HOUR, 6 * HOUR];
-/// How much the counts of many keys together scatter towards nothing at all, at most.
-const SCATTER_OF_MANY: f64 = 0.1;
-
-/// Calls are back once there are so many times the expected ones, in the first of these windows in which so many are expected, or
-/// in an hour.
-const BACK: f64 = 0.6;
-const BACK_FOR: [Millis; 2] = [10 * MINUTE, 30 * MINUTE];
-const BACK_CALLS: f64 = 15.0;
-
-/// A job's calls fall into three hours of the day, at least so much of them.
-const JOB_SHARE: f64 = 0.6;
-/// It was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
-const JOB_PART: f64 = 0.5;
-const JOB_GRACE_HOURS: i64 = 2;
-const JOB_REST: f64 = 0.1;
-/// It runs once a day, some minutes or hours later than the day before. So soon after a run it is not expected again: where its hours have
-/// moved, the old ones are no second run.
-const JOB_RESTS_HOURS: i64 = 10;
-const JOB_EVERY: Millis = DAY + 3 * HOUR;
-/// A job of working days rests over a weekend.
-const JOB_HOURS_MAX: i64 = 80;
-/// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
-/// less than so much.
-const FEW: f64 = 0.35;
-const FEW_STILL: f64 = 0.5;
-/// Longer windows in which too few is looked for, and how much more surprise they take together.
-const FEW_HOURS: [i64; 2] = [3, 6];
-const FEW_MORE: f64 = 0.7;
-
-/// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
-/// with so many at once.
-fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
-    (((ask.surprise * alpha).exp() - 1.0) / alpha * clump).max(ask.min_extra)
-}
 
 fn month_begins_near(at: Millis) -> bool {
     [at - BILLS_AROUND, at, at + BILLS_AROUND].into_iter().any(|at| day_of_month(at) == 1)
@@ -377,160 +327,5 @@ impl Rates {
             usual_up_to: Some(limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1)),
             since: self.began(starts_at, at, expected, HOUR),
         })
-    }
-
-    /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
-    /// no rhythm.
-    pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.is_bursty() && !self.known.is_hourly {
-            return self.job_due(last, ask);
-        }
-        let least = match () {
-            () if self.is_in_rows() => SILENCE_OF_ROWS,
-            // Between two runs it is always silent.
-            () if self.known.is_hourly => SILENCE_OF_RUNS,
-            () => SILENCE_MIN,
-        };
-        // What makes single hours busy evens out: a long silence takes less, for its length.
-        let of = |length: Millis, least: Millis| {
-            let needed = nothing_is_surprising(ask, self.alpha(length), self.known_clump(HOUR).max(1.0));
-            self.missing(last, needed.max(self.usual_silence())).map(|at| at.max(last + least))
-        };
-        let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
-        let by_own =
-            self.silence_by_own(ask.surprise).map(|needed| needed.max(ask.min_extra).max(self.usual_silence()));
-        let by_own = by_own.and_then(|needed| self.missing(last, needed)).map(|at| at.max(last + least));
-        long.chain([of(HOUR, least), by_own]).flatten().min()
-    }
-
-    /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
-    /// half a day. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
-    pub fn silence_of_many_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0))
-    }
-
-    /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
-    fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
-        let (mut sum, mut before) = (0.0, None);
-        for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < last + SILENCE_HOURS_MAX * HOUR) {
-            let part = (end - at) as f64 / HOUR as f64;
-            if needed <= sum + rate * part {
-                let within = (needed - sum) / rate * HOUR as f64;
-                // Where work begins, an hour's calls may come at its end.
-                let begins = before.is_some_and(|before: f64| EDGE * before < rate);
-                return Some(if begins { end } else { at + within as Millis });
-            }
-            sum += rate * part;
-            before = Some(rate);
-        }
-        None
-    }
-
-    /// Hour by hour from `from` on, each with its beginning and end, the calls in an hour that are to be expected at least.
-    pub(super) fn low_rates(&self, from: Millis) -> impl Iterator<Item = (Millis, Millis, f64)> + '_ {
-        let level = self.level().min(1.0);
-        let first = from.div_euclid(HOUR);
-        (first..).map(move |hour| {
-            let near = |offset: i64| self.expected_low(hour + offset);
-            // The evening may come early.
-            let rate = near(0).min(EVENING * near(1).max(near(-1))) * level;
-            (from.max(hour * HOUR), (hour + 1) * HOUR, rate)
-        })
-    }
-
-    /// When a job that runs every day has missed its hours: they are over, and some more have passed.
-    fn job_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.profile.concentration() < JOB_SHARE || !self.profile.knows_weeks() {
-            return None;
-        }
-        let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
-        let from = last.div_euclid(HOUR) + 1;
-        let by_clock = |offset: Millis| {
-            let expected = |hour: i64| self.profile.expected_low(profile::hour_of(hour * HOUR, offset));
-            let mut sum = 0.0;
-            (from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX).find_map(|hour| {
-                sum += expected(hour);
-                let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(expected).sum();
-                // It may have run at the beginning of its hours, and be early.
-                let due = ((hour + 1 + JOB_GRACE_HOURS) * HOUR).max(last + JOB_EVERY);
-                (needed <= sum && coming < JOB_REST * sum).then_some(due)
-            })
-        };
-        // Whichever clock it follows.
-        self.clocks().map(by_clock).try_fold(last, |latest, due| due.map(|due| latest.max(due)))
-    }
-
-    /// Far fewer calls than usual in the last hour, some coming still.
-    pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
-        if (self.is_bursty() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
-            return None;
-        }
-        let hour = at.div_euclid(HOUR);
-        let part = (at - hour * HOUR) as f64 / HOUR as f64;
-        let level = self.level().min(1.0);
-        let [last, this] = self.usual(hour).low.map(f64::from);
-        // Where in them the calls come is known of hours only that are like the ones beside them.
-        let beside = [-2, 1].map(|ahead| self.expected_low(hour + ahead));
-        let sure = |calls: f64, before: f64, after: f64| calls.min(EVENING * before.max(after));
-        let last = sure(last, beside[0], this).min(EDGE * this);
-        let this = sure(this, last, beside[1]).min(EDGE * last);
-        let expected = (this * part + last * (1.0 - part)) * level;
-        let observed = self.calls_since(at, HOUR);
-        if FEW_STILL * expected < observed as f64 {
-            return None;
-        }
-        let is_of_hours = !self.is_in_rows() && !self.known.is_hourly;
-        let is_few = ask.min_extra <= expected && observed as f64 <= FEW * expected && is_of_hours;
-        let hour_long = is_few.then(|| {
-            let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
-            let window = Window { starts_at, length: HOUR, observed, expected };
-            (window, self.surprise_of_few(HOUR, observed as f64, expected), ask.surprise)
-        });
-        let longer = FEW_HOURS.iter().filter_map(|n| {
-            let length = n * HOUR;
-            let before: f64 = (hour - n + 1..hour).map(|hour| self.expected_low(hour)).sum();
-            let expected = (before + this * part) * level;
-            let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
-            (2.0 * ask.min_extra <= expected && observed <= FEW * expected).then(|| {
-                let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
-                (window, self.surprise_of_few(length, observed, expected), ask.surprise + FEW_MORE)
-            })
-        });
-        let found = hour_long.into_iter().chain(longer).find(|(_, surprise, needed)| needed <= surprise);
-        found.map(|(window, surprise, _)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
-    }
-
-    /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.
-    fn surprise_of_few(&self, length: Millis, observed: f64, expected: f64) -> f64 {
-        let clump = self.known_clump(length).max(1.0);
-        surprise_low((observed / clump).round() as u64, expected / clump, self.alpha(length))
-    }
-
-    /// Whether the last ten minutes are as usual (the last hour, of what runs once in it): nothing is too few any more.
-    pub fn is_back(&self, at: Millis) -> bool {
-        let length = if self.known.is_hourly { HOUR } else { 10 * MINUTE };
-        let expected = self.expected_since(at, length) * self.level().min(1.0);
-        0.5 * expected <= self.calls_since(at, length) as f64
-    }
-
-    /// Whether enough calls have come for long enough that nothing is too few any more: a few by chance are not.
-    pub fn is_back_to_stay(&self, at: Millis) -> bool {
-        let level = self.level().min(1.0);
-        let expected = |length: Millis| self.expected_since(at, length) * level;
-        let enough = |length: &Millis| BACK_CALLS <= expected(*length) && !self.known.is_hourly;
-        let length = BACK_FOR.into_iter().find(enough).unwrap_or(HOUR);
-        BACK * expected(length) <= self.calls_since(at, length) as f64
-    }
-
-    /// Calls expected between two times.
-    pub fn expected_between(&self, from: Millis, to: Millis) -> f64 {
-        let (mut at, mut sum) = (from, 0.0);
-        while at < to && at - from < 2 * HOURS as i64 * HOUR {
-            let hour = at.div_euclid(HOUR);
-            let end = ((hour + 1) * HOUR).min(to);
-            sum += self.expected_in(hour) * (end - at) as f64 / HOUR as f64;
-            at = end;
-        }
-        sum
     }
 }
