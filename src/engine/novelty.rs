@@ -7,13 +7,16 @@ use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
-use crate::event::AuthEvent;
+use crate::event::{AuthEvent, Env};
 use crate::time::{DAY, MINUTE, Millis};
 
 /// A key that has shown more new programs than this in a month changes them by habit.
 const NEW_AGENTS_A_MONTH: usize = 2;
 /// So many networks of one provider, and a further one is no news.
 const NETWORKS_OF_A_HABIT: usize = 3;
+/// A key that showed a new network on so many days within this time will show another one soon.
+const WANDERS_DAYS: usize = 3;
+const WANDERS_WITHIN: Millis = 28 * DAY;
 /// Words of endpoints that move money out, or hand out secrets.
 const SENSITIVE: [&str; 8] =
     ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];
@@ -31,6 +34,9 @@ pub struct Novelty {
     pub country: Known,
     /// No database says whose it is, and several trusted networks are around it.
     pub is_near: bool,
+    /// The key is a test key, which is used from where its developers are, and nothing says that the provider is new; or no database says
+    /// whose it is, and the key shows a new one every week or so.
+    pub is_expected: bool,
     /// The program, by its family.
     pub agent: Newness,
     /// The endpoint.
@@ -81,6 +87,10 @@ impl Novelty {
             novelty.provider = both(of_key, merchant.networks.provider(event.asn));
             let is_near = |network| key.networks.is_near(network) || merchant.networks.is_near(network);
             novelty.is_near = event.asn.is_none() && network.is_some_and(is_near);
+            let wanders =
+                |network| WANDERS_DAYS <= key.networks.days_with_new_ones(learned_by(key, at, WANDERS_WITHIN), network);
+            let is_of_developers = key.env == Some(Env::Test) && novelty.provider != Known::No;
+            novelty.is_expected = is_of_developers || (event.asn.is_none() && network.is_some_and(wanders));
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
         }
         novelty.agent = match agent {
@@ -101,6 +111,11 @@ impl Novelty {
         self.agent == Newness::Known
     }
 
+    /// The network is new, and says something beside another sign.
+    pub fn is_elsewhere(&self) -> bool {
+        self.network.is_novel() && !self.is_roaming && !self.is_near && !self.is_expected
+    }
+
     /// Something other than the network is new as well.
     pub fn has_other_signs(&self) -> bool {
         self.agent.is_novel() || self.is_sensitive
@@ -109,8 +124,12 @@ impl Novelty {
 
 /// Programs of a month that came up after the key was learned.
 fn recent(key: &KeyFeatures, at: Millis) -> usize {
-    let learned = key.baseline_since().map_or(at, |first| first + 3 * DAY);
-    key.agents.new_since(learned.max(at - 30 * DAY))
+    key.agents.new_since(learned_by(key, at, 30 * DAY))
+}
+
+/// When the key was learned, or `within` ago.
+fn learned_by(key: &KeyFeatures, at: Millis, within: Millis) -> Millis {
+    key.baseline_since().map_or(at, |first| first + 3 * DAY).max(at - within)
 }
 
 /// New only where it is new to both; unknown where either cannot say.

@@ -26,11 +26,11 @@ mod habits;
 mod numbers;
 
 use cases::{StoredCase, load_case, store_case};
-use habits::{StoredHabits, StoredHabitsV5, StoredHabitsV6};
+use habits::{StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +124,10 @@ struct StoredClumps([f32; 5]);
 /// What version 7 added behind that: what was expected of its last closed hours; none before.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredForeseen(Option<Foresight>);
+
+/// What version 8 added behind that: how much of its hours' scatter lies below; none before.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredBelow(Option<f32>);
 
 #[derive(Serialize, Deserialize)]
 struct StoredRefusals {
@@ -252,10 +256,14 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredHabits::default()),
         5 => {
             let (stored, habits): (_, StoredHabitsV5) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, StoredHabitsV6::from(habits).into())
+            (stored, StoredHabitsV7::from(StoredHabitsV6::from(habits)).into())
         }
         6 => {
             let (stored, habits): (_, StoredHabitsV6) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, StoredHabitsV7::from(habits).into())
+        }
+        7 => {
+            let (stored, habits): (_, StoredHabitsV7) = postcard::from_bytes(rest).map_err(damaged)?;
             (stored, habits.into())
         }
         _ => postcard::from_bytes(rest).map_err(damaged)?,
@@ -292,33 +300,41 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     };
     let foreseen = StoredForeseen(Some(state.stream.foresight()));
-    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps()), foreseen), 2_048)
+    let below = StoredBelow(Some(state.stream.below()));
+    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps()), foreseen, below), 2_048)
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    type Behind = (StoredLull, StoredClumps, StoredForeseen);
-    let (stored, (lull, clumps, foreseen)): (StoredShard, Behind) = match bytes.first() {
+    type Behind = (StoredLull, StoredClumps, StoredForeseen, StoredBelow);
+    let (stored, (lull, clumps, foreseen, below)): (StoredShard, Behind) = match bytes.first() {
         Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), Behind::default()),
         Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), Behind::default()),
         Some(4) => (read(bytes)?, Behind::default()),
         Some(5) => {
             let (stored, lull) = read(bytes)?;
-            (stored, (lull, Default::default(), Default::default()))
+            (stored, (lull, Default::default(), Default::default(), Default::default()))
         }
         Some(6) => {
             let (stored, lull, clumps) = read(bytes)?;
-            (stored, (lull, clumps, Default::default()))
+            (stored, (lull, clumps, Default::default(), Default::default()))
+        }
+        Some(7) => {
+            let (stored, lull, clumps, foreseen) = read(bytes)?;
+            (stored, (lull, clumps, foreseen, Default::default()))
         }
         _ => {
-            let (stored, lull, clumps, foreseen) = read(bytes)?;
-            (stored, (lull, clumps, foreseen))
+            let (stored, lull, clumps, foreseen, below) = read(bytes)?;
+            (stored, (lull, clumps, foreseen, below))
         }
     };
     let mut stream = stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?;
     stream.set_clumps(clumps.0);
     if let Some(foreseen) = foreseen.0 {
         stream.set_foresight(foreseen);
+    }
+    if let Some(below) = below.0 {
+        stream.set_below(below);
     }
     let parked = |(event, contradicted): (String, bool)| {
         let event: AuthEvent<'static> = serde_json::from_str(&event).map_err(damaged)?;

@@ -28,11 +28,13 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
+        let below = key.features.rates.below();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
         key.features.rates.set_clumps(clumps);
         key.features.rates.set_foresight(foresight);
+        key.features.rates.set_below(below);
     }
     subject
 }
@@ -61,16 +63,27 @@ fn stream() -> Rates {
     let mut stream = Rates::default();
     stream.set_clumps(CLUMPS);
     stream.set_foresight(FORESIGHT);
+    stream.set_below(BELOW);
     stream
 }
 
-/// The versions before 6 knew no clumps.
+/// The versions before 8 knew nothing of sides.
+fn without_below() -> ShardState {
+    let mut state = state();
+    let mut stream = Rates::default();
+    stream.set_clumps(CLUMPS);
+    state.stream.set_below(stream.below());
+    state
+}
+
+/// Those before 7 nothing of what was expected.
 fn without_foresight() -> ShardState {
-    let (mut state, none) = (state(), Rates::default().foresight());
+    let (mut state, none) = (without_below(), Rates::default().foresight());
     state.stream.set_foresight(none);
     state
 }
 
+/// Those before 6 no clumps.
 fn without_clumps() -> ShardState {
     ShardState { stream: Rates::default(), ..state() }
 }
@@ -84,6 +97,7 @@ const CLOCK: KeyClock = KeyClock { lag: -60, other: 60, lead: 1.5, hours: 7, sta
 const CLUMPS: [f32; 5] = [1.5, 2.5, 3.5, 4.5, 5.5];
 const FORESIGHT: Foresight =
     Foresight { hours: [16_256, 0, 16_384, 16_448, 1], so_far: [2.5, f32::NEG_INFINITY], some: [1.5, 2.5, 3.5] };
+const BELOW: f32 = 6.5;
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 /// A subject with every field filled.
@@ -99,6 +113,7 @@ fn rich() -> Subject {
     key.features.rates.set_silences(SILENCES);
     key.features.rates.set_clumps(CLUMPS);
     key.features.rates.set_foresight(FORESIGHT);
+    key.features.rates.set_below(BELOW);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -218,7 +233,15 @@ fn version_7_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v7"), 42).unwrap();
     let rates = || subject.keys.iter().map(|key| &key.features.rates);
     assert!(rates().any(|rates| rates.clumps() == CLUMPS && rates.foresight() == FORESIGHT));
-    assert_eq!(decode_shard(&golden("shard.v7")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v7")).unwrap(), without_below());
+}
+
+#[test]
+fn version_8_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v8"), 42).unwrap();
+    let rates = || subject.keys.iter().map(|key| &key.features.rates);
+    assert!(rates().any(|rates| rates.foresight() == FORESIGHT && rates.below().to_bits() == BELOW.to_bits()));
+    assert_eq!(decode_shard(&golden("shard.v8")).unwrap(), state());
 }
 
 #[test]

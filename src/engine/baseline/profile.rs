@@ -27,6 +27,9 @@ const ENOUGH_FOR_WEEKS: f64 = 0.25;
 const SLOWEST_DAY: f32 = 0.1;
 const SLOWEST_WEEK: f32 = 0.25;
 
+/// A day of rest has so much of another's calls at most.
+const REST: f64 = 0.25;
+
 /// Expected calls by hour of the week.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
@@ -152,6 +155,24 @@ impl Profile {
         let like = f64::from(unpack(self.days[class(weekday)][of_day]));
         let own = f64::from(unpack(weeks.mean[weekday * HOURS + of_day]));
         expected.min(OWN_WEEK_TIMES * own).min(LIKE_DAYS_TIMES * like)
+    }
+
+    /// Whether days of one class have hardly any calls beside those of the other.
+    pub fn rests(&self) -> bool {
+        let [working, weekend] = self.a_day();
+        self.knows_weeks() && working.min(weekend) < REST * working.max(weekend)
+    }
+
+    /// Whether it rests on the day of an hour on the key's clock, where it does on some.
+    pub fn rests_on(&self, hour: i64) -> bool {
+        let of = self.a_day();
+        let like = class(place(hour).0);
+        of[like] < of[1 - like]
+    }
+
+    /// Calls expected in a day of each class.
+    fn a_day(&self) -> [f64; CLASSES] {
+        self.days.map(|hours| hours.iter().map(|calls| f64::from(unpack(*calls))).sum())
     }
 
     /// Whether each hour of the week was seen.

@@ -61,6 +61,8 @@ pub struct Rates {
     profile: Profile,
     ten: Scatter,
     hour: Scatter,
+    /// The part of the hours' scatter that lies below what was expected: sum of (mu-x)² where x is less, forgotten as the rest is.
+    below: f32,
     /// Of three hours.
     some: Scatter,
     day: Scatter,
@@ -99,6 +101,8 @@ struct Known {
     is_bursty: bool,
     /// The bursts come every hour or so, as many calls in one hour as in the other.
     is_hourly: bool,
+    /// It rests on some days of the week.
+    rests: bool,
     usual: Usual,
     /// What the fleet is like on the day of the newest call.
     fleet: Traits,
@@ -124,6 +128,7 @@ impl Default for Known {
             does_jobs: false,
             is_bursty: false,
             is_hourly: false,
+            rests: false,
             usual: Usual { hour: -1, near: 0.0, low: [0.0; 2], smooth: [0.0; 2] },
             fleet: Traits::default(),
         }
@@ -218,6 +223,7 @@ impl Default for Rates {
             profile: Profile::default(),
             ten: Scatter::default(),
             hour: Scatter::default(),
+            below: 0.0,
             some: Scatter::default(),
             day: Scatter::default(),
             so_far: [f32::NEG_INFINITY; 2],
@@ -252,6 +258,7 @@ impl Rates {
     /// of UTC at a time.
     pub fn add(&mut self, at: Millis, calls: u32, around: Surroundings<'_>, zone: impl Fn(Millis) -> Millis) {
         let bucket = at.div_euclid(BUCKET);
+        let is_first = self.newest < bucket;
         if self.newest < 0 {
             self.newest = bucket;
             self.believe(around.fleet);
@@ -276,7 +283,8 @@ impl Rates {
         if i64::from(self.known.usual.hour) < hour {
             self.known.usual = self.usual_of(hour);
         }
-        let is_row = if calls > 1 { 1.0 } else { 0.0 };
+        // Where several come in two minutes, they tell as much as single calls do.
+        let is_row = if calls > 1 && is_first { 1.0 } else { 0.0 };
         self.rows += 0.02 * (is_row - self.rows);
         let calls = u64::from(calls) + u64::from(self.rest);
         while (self.count_of(bucket) + calls) >> self.shift > u64::from(u16::MAX) {
@@ -316,7 +324,9 @@ impl Rates {
         let is_bursty = is_of_jobs || self.bursts >= BURSTY;
         let fleet = self.known.fleet;
         let is_hourly = is_bursty && !is_of_jobs && self.hour.times_poisson() <= HOURLY;
-        self.known = Known { mean_hour: mean_hour as f32, does_jobs, is_bursty, is_hourly, fleet, ..Known::default() };
+        let rests = self.profile.rests();
+        let mean_hour = mean_hour as f32;
+        self.known = Known { mean_hour, does_jobs, is_bursty, is_hourly, rests, fleet, ..Known::default() };
     }
 
     /// What is usual in an hour since 1970 (UTC).
@@ -478,8 +488,13 @@ impl Rates {
     }
 
     /// Whether the key works in bursts: a job, or a machine that builds.
-    fn is_bursty(&self) -> bool {
+    fn works_in_bursts(&self) -> bool {
         self.known.is_bursty
+    }
+
+    /// Calls that come at once, as those of an order do.
+    fn at_once(&self) -> f64 {
+        self.known_clump(HOUR).max(1.0)
     }
 }
 
@@ -492,6 +507,7 @@ fn slot(bucket: i64) -> usize {
 }
 
 mod clock;
+mod days_off;
 mod dispersion;
 mod learn;
 mod parts;

@@ -2,7 +2,7 @@
 //! prior that the fleet gives.
 
 /// How fast old scatter is forgotten, per observation.
-const DECAY: f32 = 0.998;
+pub const DECAY: f32 = 0.998;
 
 /// The variance of counts, as clump·mu + alpha·mu²: calls that come in clumps, and hours that are busier than others. alpha by the
 /// method of moments: Σ((x-mu)² - clump·mu) / Σ mu² (Cameron and Trivedi, *Regression Analysis of Count Data*, 2nd ed. 2013,

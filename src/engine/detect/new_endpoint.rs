@@ -14,8 +14,8 @@ use crate::time::{DAY, HOUR, Millis};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewEndpoint,
     doc: "First accepted calls of a key to an endpoint that moves money out or hands out secrets (refunds, payouts, \
-          transfers, bank accounts, keys). Other new endpoints are releases, and no sign. With a new network or program \
-          the first such call is told at once, in one alert.",
+          transfers, bank accounts, keys). Other new endpoints are releases, and no sign. With a new program, or a new \
+          network that is not expected of the key, the first such call is told at once, in one alert.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -62,7 +62,7 @@ impl Detector for NewEndpoint {
         }
         let first_at = novelty.endpoint.first_at(ts);
         let learned = key.baseline_since().is_some_and(|since| first_at - since >= self.learning);
-        let with_others = novelty.agent.is_novel() || (novelty.network.is_novel() && !novelty.is_roaming);
+        let with_others = novelty.agent.is_novel() || novelty.is_elsewhere();
         // A few within a while: what comes once in a day is how a shop begins with refunds.
         let many = self.min_calls <= novelty.endpoint.calls(event.count) && ts - first_at <= 6 * HOUR;
         let endpoint = format!("{} {}", event.method.as_deref().unwrap_or_default(), path).trim().to_owned();

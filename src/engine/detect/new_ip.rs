@@ -15,11 +15,6 @@ use crate::time::{DAY, HOUR, Millis, rfc3339};
 /// Within this time of a key's first call not every day of the week was seen.
 pub(super) const WEEK: Millis = 7 * DAY;
 
-/// A key that showed a new network on so many days within this time will show another one soon: where its usual program calls, and
-/// no database says that the provider is new, that is no news.
-const WANDERS_DAYS: usize = 3;
-const WANDERS_WITHIN: Millis = 4 * WEEK;
-
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
@@ -27,7 +22,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           used. Where the key's usual program calls, it may be a move: then it waits until the usual networks have gone \
           on beside the new one for ten minutes, and another network of the usual provider is no news, nor is any in the key's first week. Where no \
           database knows the provider, a network beside several known ones is taken for the usual provider's, and a key that shows a new one \
-          every week or so is expected to. A service that hides \
+          every week or so is expected to; of a test key any is. A service that hides \
           who calls is no move (needs a GeoIP database that says so). Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
@@ -89,19 +84,20 @@ impl Detector for NewIp {
             return Verdict::Nothing;
         }
         let first_at = novelty.network.first_at(sight.event.ts);
-        self.sign(sight, network, novelty, first_at, self.opens(sight, network, novelty, first_at))
+        self.sign(sight, network, novelty, first_at, self.opens(sight, novelty, first_at))
     }
 }
 
 impl NewIp {
     /// Whether it is remarkable by itself.
-    fn opens(&self, sight: &Sight<'_>, network: Network, novelty: &Novelty, first_at: Millis) -> bool {
+    fn opens(&self, sight: &Sight<'_>, novelty: &Novelty, first_at: Millis) -> bool {
         let (key, ts) = (sight.key, sight.event.ts);
         let Some(since) = key.baseline_since() else { return false };
         let learned = first_at - since >= self.learning && key.baseline_calls() >= self.min_calls;
         let settled = key.networks.new_since((ts - 7 * DAY).max(since + self.learning)) <= self.max_new_per_week
             && key.networks.novelty() <= self.max_novelty;
-        if !learned || !settled {
+        let is_of_developers = novelty.is_expected && sight.key_env == Some(Env::Test);
+        if !learned || !settled || is_of_developers {
             return false;
         }
         if !novelty.is_usual_program() || novelty.has_other_signs() || hides(sight) {
@@ -109,12 +105,10 @@ impl NewIp {
         }
         // The usual program somewhere else: a move, unless the usual networks go on. Before each day of the week was seen, what
         // comes once a week, from an office say, looks like that.
-        let learned_at = (ts - WANDERS_WITHIN).max(since + self.learning);
-        let wanders = || WANDERS_DAYS <= key.networks.days_with_new_ones(learned_at, network);
         WEEK <= first_at - since
             && novelty.provider != Known::Yes
             && !novelty.is_near
-            && (novelty.provider == Known::No || !wanders())
+            && !novelty.is_expected
             && (key.networks.home_was_used_since(first_at + SIDE_BY_SIDE)
                 || is_beside(key, first_at, ts, novelty.network.calls(sight.event.count)))
     }

@@ -6,6 +6,7 @@ use crate::alert::Kind;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::{self, SIDE_BY_SIDE, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::event::Env;
 use crate::time::{DAY, HOUR, Millis};
 
 /// How rules and the reference see it.
@@ -13,8 +14,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewUserAgent,
     doc: "Accepted calls by a program (the user agent without its version) that neither the key nor its merchant's other \
           keys have used, while the usual programs go on for ten minutes and more. A new version is never a sign, and a \
-          program that takes the usual one's place is a release. With a new network or a first refund it is told at once, \
-          in their alert.",
+          program that takes the usual one's place is a release. With a new network that is not expected of the key, or a first refund, it is told at \
+          once, in their alert. Of a test key it is told only so: developers try programs.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -61,14 +62,16 @@ impl Detector for NewUserAgent {
         }
         let first_at = novelty.agent.first_at(ts);
         let learned = key.baseline_since().is_some_and(|since| first_at - since >= self.learning);
-        let with_others = (novelty.network.is_novel() && !novelty.is_roaming) || novelty.is_sensitive;
+        let with_others = novelty.is_elsewhere() || novelty.is_sensitive;
         let side_by_side = key.agents.usual_was_used_since(first_at + SIDE_BY_SIDE)
             && self.min_calls <= novelty.agent.calls(event.count);
         // More calls than the key makes at all: the new program does not take the usual one's place.
         let calls = novelty.agent.calls(event.count);
         let is_beside = is_beside(key, first_at, ts, calls);
+        // Developers try programs.
+        let is_alone = (side_by_side || is_beside) && sight.key_env != Some(Env::Test);
         let family = novelty::family(user_agent);
-        if !(learned && (with_others || side_by_side || is_beside)) {
+        if !(learned && (with_others || is_alone)) {
             return Verdict::Sign(Box::new(Sign {
                 part: format!("program {family}"),
                 source: sight.source(),

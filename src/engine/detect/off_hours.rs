@@ -5,6 +5,7 @@ use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::event::Env;
 use crate::time::{DAY, HOUR, Millis};
 
 /// Hours of a day that are told apart.
@@ -14,7 +15,8 @@ const TESTS_A_DAY: f64 = 12.0;
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::OffHours,
     doc: "Accepted calls at an hour of the week at which the key is always still, and so are the hours beside it. Only for \
-          keys with a rhythm; keys that work in bursts are spared.",
+          keys with a rhythm; keys that work in bursts are spared, and so are test keys, and what a key may bill around the beginning of a \
+          month.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -64,7 +66,9 @@ impl Detector for OffHours {
     }
 
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
-        if !sight.accepted() || sight.key.rates.days_learned() < self.learning_days {
+        // Developers work when they like.
+        let is_of_developers = sight.key_env == Some(Env::Test);
+        if !sight.accepted() || is_of_developers || sight.key.rates.days_learned() < self.learning_days {
             return Verdict::Nothing;
         }
         let Some(excess) = sight.key.rates.off_hours(sight.event.ts, &self.ask) else { return Verdict::Nothing };

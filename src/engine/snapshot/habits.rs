@@ -1,4 +1,4 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump: added by versions 5 to 7, behind
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 8, behind
 //! the subject.
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,12 @@ use crate::engine::subject::Key;
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_7: StoredHabitsV7,
+    below: Vec<(u32, f32)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV7 {
     of_version_6: StoredHabitsV6,
     foreseen: Vec<(u32, Foresight)>,
 }
@@ -32,9 +38,15 @@ impl From<StoredHabitsV5> for StoredHabitsV6 {
     }
 }
 
-impl From<StoredHabitsV6> for StoredHabits {
+impl From<StoredHabitsV6> for StoredHabitsV7 {
     fn from(of_version_6: StoredHabitsV6) -> Self {
-        StoredHabits { of_version_6, foreseen: Vec::new() }
+        StoredHabitsV7 { of_version_6, foreseen: Vec::new() }
+    }
+}
+
+impl From<StoredHabitsV7> for StoredHabits {
+    fn from(of_version_7: StoredHabitsV7) -> Self {
+        StoredHabits { of_version_7, below: Vec::new() }
     }
 }
 
@@ -50,15 +62,17 @@ impl StoredHabits {
             silences: silences.filter(|(_, silences)| silences.iter().any(|n| *n > 0)).collect(),
         };
         let clumps = clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect();
-        let foreseen = rates().filter(|(_, rates)| !rates.is_empty());
-        StoredHabits {
+        let used = || rates().filter(|(_, rates)| !rates.is_empty());
+        let of_version_7 = StoredHabitsV7 {
             of_version_6: StoredHabitsV6 { of_version_5, clumps },
-            foreseen: foreseen.map(|(place, rates)| (place, rates.foresight())).collect(),
-        }
+            foreseen: used().map(|(place, rates)| (place, rates.foresight())).collect(),
+        };
+        StoredHabits { of_version_7, below: used().map(|(place, rates)| (place, rates.below())).collect() }
     }
 
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabitsV6 { of_version_5, clumps } = self.of_version_6;
+        let StoredHabitsV7 { of_version_6, foreseen } = self.of_version_7;
+        let StoredHabitsV6 { of_version_5, clumps } = of_version_6;
         let missing = || damaged("the key of a clock or of a silence is not there");
         for (place, lag, other, lead, hours, stays) in of_version_5.clocks {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
@@ -72,9 +86,13 @@ impl StoredHabits {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_silences(Silences(silences));
         }
-        for (place, foreseen) in self.foreseen {
+        for (place, foreseen) in foreseen {
             let key = keys.get_mut(place as usize).ok_or_else(missing)?;
             key.features.rates.set_foresight(foreseen);
+        }
+        for (place, below) in self.below {
+            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
+            key.features.rates.set_below(below);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::{HOUR, HOURS, MINUTE, Millis, PER_HOUR, PER_TEN, Rates, Surroundings, foreseen_slot};
 use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
 use crate::engine::baseline::profile::{self, pack, unpack};
+use crate::engine::baseline::scatter::DECAY as SCATTER_DECAY;
 
 /// Hours that lie back further than this are not learned one by one: a key silent for so long starts afresh anyway.
 const CATCH_UP_HOURS: i64 = 21 * 24;
@@ -16,6 +17,8 @@ const HELD_HOURS_MAX: u8 = 72;
 const LEVEL_DECAY: f32 = 0.985_7;
 /// One hour moves the level no more than this many times its expected calls.
 const LEVEL_STEP: f64 = 2.0;
+/// Days after which hours teach scatter; longer windows do once every hour of the week was seen.
+const SCATTER_FROM_DAY: u8 = 3;
 /// How many standard deviations of an hour teach scatter: an episode that is not usual must not make itself usual.
 const SCATTER_CLIP: f64 = 2.5;
 /// The same for ten minutes: bursts are how some keys work.
@@ -111,7 +114,11 @@ impl Rates {
             if TAIL_FROM <= mu {
                 self.tail.learn(surprise_high(learned as u64, mu, alpha).min(TAIL_CLIP));
             }
-            self.hour.learn(learned.min(ceiling), mu);
+            // What was expected of the first days is a guess.
+            if self.is_in_rows() || SCATTER_FROM_DAY < self.profile.days_learned() {
+                self.hour.learn(learned.min(ceiling), mu);
+                self.below = self.below * SCATTER_DECAY + (mu - learned).max(0.0).powi(2) as f32;
+            }
             self.level[0] = self.level[0] * LEVEL_DECAY + learned.min(LEVEL_STEP * mu + 1.0) as f32;
             self.level[1] = self.level[1] * LEVEL_DECAY + mu as f32;
             self.learn_longer(hour, on_its_clock);
@@ -128,7 +135,8 @@ impl Rates {
                 continue;
             }
             let mu = f64::from(std::mem::take(&mut self.so_far[place]));
-            if mu.is_finite() && self.profile.days_learned() > 1 {
+            let is_known = self.profile.knows_weeks() || (self.is_in_rows() && 1 < self.profile.days_learned());
+            if mu.is_finite() && is_known {
                 let x: f64 = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum();
                 let alpha = self.dispersion(n * HOUR, mu);
                 let of = if n == 3 { &mut self.some } else { &mut self.day };

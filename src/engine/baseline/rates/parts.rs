@@ -89,6 +89,7 @@ impl Rates {
             profile: Profile::from_parts(&parts.profile),
             ten: of(0),
             hour: of(2),
+            below: 0.0,
             some: Scatter::default(),
             day: of(4),
             so_far: [f32::NEG_INFINITY; 2],
@@ -105,12 +106,28 @@ impl Rates {
             known: Known::default(),
         };
         rates.work_out();
+        rates.believe_sides_alike();
         // What was foreseen of these hours is not among the numbers: what is expected now is near it.
         let hours = if (0..HOURS_MAX).contains(&rates.learned_to) { 0..FORESEEN as i64 } else { 0..0 };
         for hour in hours.map(|back| rates.learned_to - 1 - back).filter(|hour| 0 <= *hour) {
             rates.foreseen[foreseen_slot(hour)] = pack(rates.expected_high(hour) as f32);
         }
         rates
+    }
+
+    /// As much of the hours' scatter lies below as above, as far as nothing else was stored.
+    pub(super) fn believe_sides_alike(&mut self) {
+        self.below = (self.hour.excess + self.hour.mean) / 2.0;
+    }
+
+    /// How much of the hours' scatter lies below what was expected.
+    pub fn below(&self) -> f32 {
+        self.below
+    }
+
+    /// Goes on with what was stored of that.
+    pub fn set_below(&mut self, below: f32) {
+        self.below = below;
     }
 
     /// What was expected before it was learned.

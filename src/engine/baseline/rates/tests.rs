@@ -21,6 +21,7 @@ fn stored(rates: &Rates) -> Rates {
     let mut stored = Rates::from_parts(&rates.to_parts());
     stored.set_clumps(rates.clumps());
     stored.set_foresight(rates.foresight());
+    stored.set_below(rates.below());
     stored
 }
 
@@ -74,7 +75,7 @@ fn too_many_is_told_while_it_happens() {
 /// few, and after how many hours.
 #[test]
 fn a_job_that_runs_each_hour_is_known_by_its_hours() {
-    for (calls, too_many, too_few) in [(20, None, None), (30, None, None), (80, Some(1), None), (4, None, Some(6))] {
+    for (calls, too_many, too_few) in [(20, None, None), (30, None, None), (80, Some(1), None), (4, None, Some(4))] {
         let mut rates = Rates::default();
         let start = 20_000 * DAY;
         let run = |rates: &mut Rates, hour: i64, calls: i64| {
@@ -96,6 +97,27 @@ fn a_job_that_runs_each_hour_is_known_by_its_hours() {
         let due = rates.silence_due(last, &ASK).unwrap() - last;
         assert!((90 * MINUTE..4 * HOUR).contains(&due), "silent for {}", due / MINUTE);
     }
+}
+
+/// Sixty calls an hour for three weeks, in every fifth hour so many more or fewer.
+fn scattered(by: i64) -> Rates {
+    let mut rates = Rates::default();
+    let start = 20_000 * DAY;
+    for hour in 0..21 * 24 {
+        let calls = 60 + if hour % 5 == 0 { by } else { 0 };
+        (0..calls).for_each(|n| add(&mut rates, start + hour * HOUR + n * HOUR / calls, 1));
+    }
+    rates
+}
+
+#[test]
+fn what_is_often_more_is_not_less_for_it() {
+    let part = |by: i64| {
+        let rates = scattered(by);
+        rates.alpha_of_still(HOUR) / rates.alpha(HOUR)
+    };
+    assert!(part(40) < 0.6, "more now and then: {}", part(40));
+    assert!(0.9 < part(-40), "less now and then: {}", part(-40));
 }
 
 #[test]

@@ -41,7 +41,7 @@ const JOB_HOURS_MAX: i64 = 80;
 const FEW: f64 = 0.35;
 const FEW_STILL: f64 = 0.5;
 /// Longer windows in which too few is looked for, and how much more surprise they take together.
-const FEW_HOURS: [i64; 2] = [3, 6];
+const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
 const FEW_MORE: f64 = 0.7;
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
@@ -54,7 +54,7 @@ impl Rates {
     /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.is_bursty() && !self.known.is_hourly {
+        if self.works_in_bursts() && !self.known.is_hourly {
             return self.job_due(last, ask);
         }
         let least = match () {
@@ -65,7 +65,7 @@ impl Rates {
         };
         // What makes single hours busy evens out: a long silence takes less, for its length.
         let of = |length: Millis, least: Millis| {
-            let needed = nothing_is_surprising(ask, self.alpha(length), self.known_clump(HOUR).max(1.0));
+            let needed = nothing_is_surprising(ask, self.alpha_of_still(length), self.at_once());
             self.missing(last, needed.max(self.usual_silence())).map(|at| at.max(last + least))
         };
         let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
@@ -81,10 +81,19 @@ impl Rates {
         self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0))
     }
 
-    /// When so many calls were to be expected since `last`; `None` where they are not within half a day.
+    /// When so many calls were to be expected since `last`; `None` where they are not within half a day, or where the key rests on some
+    /// days within the first working day that cannot be one of them.
     fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
         let (mut sum, mut before) = (0.0, None);
-        for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < last + SILENCE_HOURS_MAX * HOUR) {
+        let days_off = self.days_off_after(last);
+        let until = match days_off {
+            Some([_, to]) => (last + SILENCE_HOURS_MAX * HOUR).max((to + 2) * DAY - self.offset),
+            None => last + SILENCE_HOURS_MAX * HOUR,
+        };
+        for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < until) {
+            if days_off.is_some_and(|days| days.contains(&self.day_of(at))) {
+                continue;
+            }
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
                 let within = (needed - sum) / rate * HOUR as f64;
@@ -134,7 +143,7 @@ impl Rates {
 
     /// Far fewer calls than usual in the last hour, some coming still.
     pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
-        if (self.is_bursty() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
+        if (self.works_in_bursts() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
         let hour = at.div_euclid(HOUR);
@@ -148,7 +157,7 @@ impl Rates {
         let this = sure(this, last, beside[1]).min(EDGE * last);
         let expected = (this * part + last * (1.0 - part)) * level;
         let observed = self.calls_since(at, HOUR);
-        if FEW_STILL * expected < observed as f64 {
+        if FEW_STILL * expected < observed as f64 || self.may_be_day_off(at) {
             return None;
         }
         let is_of_hours = !self.is_in_rows() && !self.known.is_hourly;
@@ -175,7 +184,7 @@ impl Rates {
     /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.
     fn surprise_of_few(&self, length: Millis, observed: f64, expected: f64) -> f64 {
         let clump = self.known_clump(length).max(1.0);
-        surprise_low((observed / clump).round() as u64, expected / clump, self.alpha(length))
+        surprise_low((observed / clump).round() as u64, expected / clump, self.alpha_of_still(length))
     }
 
     /// Whether the last ten minutes are as usual (the last hour, of what runs once in it): nothing is too few any more.

@@ -38,6 +38,10 @@ const BURST_TIMES: f64 = 1.3;
 const BURST_OF_HOUR_TIMES: f64 = 2.0;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
 const BURST_EXTRA_TIMES: f64 = 2.0;
+/// And so many times as many of what calls by the clock: it does not try again and again.
+const STEADY_EXTRA_TIMES: f64 = 0.5;
+/// Nearly every call ends where its hour has fewer calls, or half of them for those.
+const HOURS_CALLS: f64 = 8.0;
 /// From this share of the variance on, how busy times are is all that scatters.
 const BUSY_SHARE: f64 = 0.7;
 /// How much more of an hour's calls may have come than of the hour itself.
@@ -54,7 +58,7 @@ const MONTH_FLOOR: f64 = 60.0;
 const STEADY: f64 = 1.2;
 /// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well; and how far from that
 /// beginning on UTC it may be.
-const BILLS_DAYS: f64 = 2.0;
+const BILLS_DAYS: f64 = 4.0;
 const BILLS_AROUND: Millis = 14 * HOUR;
 /// They take half an hour or so: as much of an hour's calls falls into ten minutes.
 const BILLS_SHARE: f64 = 0.3;
@@ -76,19 +80,16 @@ const ROW_HOUR_TIMES: f64 = 0.9;
 const ROW_SCATTER: f64 = 0.2;
 /// Calls in the last ten minutes, in times the expected, for what has begun to go on.
 const GOES_ON: f64 = 1.5;
+/// Fewer calls a day have no hours.
+const OFF_HOURS_FROM: f64 = 6.0;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
 const STILL: f64 = 0.15;
-
-fn month_begins_near(at: Millis) -> bool {
-    [at - BILLS_AROUND, at, at + BILLS_AROUND].into_iter().any(|at| day_of_month(at) == 1)
-}
 
 impl Rates {
     /// Far more calls than usual in a window that ends at `at`, which is a call's time.
     pub fn too_many(&self, at: Millis, ask: &Ask) -> Option<Excess> {
-        // Nearly every call ends here.
         let hour_long = self.calls_since(at, HOUR) as f64;
-        if hour_long < ask.min_extra.min(8.0) || at.div_euclid(BUCKET) != self.newest {
+        if hour_long < ask.min_extra.min(HOURS_CALLS) * STEADY_EXTRA_TIMES || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
         let ten = self.calls_since(at, 10 * MINUTE) as f64;
@@ -138,7 +139,7 @@ impl Rates {
             SOME_HOURS => {
                 // What an hour expects may come at its beginning.
                 let part = (at - hour * HOUR) as f64 / HOUR as f64 + EARLY;
-                let is_job = self.is_bursty() || EDGE * self.foreseen(hour - 1) < this;
+                let is_job = self.works_in_bursts() || EDGE * self.foreseen(hour - 1) < this;
                 let this = if is_job { this } else { this * part.min(1.0) };
                 let two = self.foreseen(hour - 2) + self.foreseen(hour - 1);
                 // Work may have gone on longer than usual.
@@ -161,7 +162,12 @@ impl Rates {
             _ => length.floor,
         };
         let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
-        let min_extra = if is_burst { BURST_EXTRA_TIMES * ask.min_extra } else { ask.min_extra };
+        let is_steady = self.hour.times_poisson() < STEADY;
+        let min_extra = match () {
+            () if is_burst => BURST_EXTRA_TIMES * ask.min_extra,
+            () if is_steady && WEEK_SEEN <= self.days_learned() => STEADY_EXTRA_TIMES * ask.min_extra,
+            () => ask.min_extra,
+        };
         if observed < expected * floor * ask.floors || observed - expected < min_extra {
             return None;
         }
@@ -172,18 +178,18 @@ impl Rates {
         }
         let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
         let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
-        let may_bill = is_little && STEADY < self.hour.times_poisson();
+        let may_bill = is_little && !is_steady;
         if (may_bill || self.known.does_jobs) && !self.is_in_rows() && self.is_day_of_jobs(at) && observed < months_work
         {
             return None;
         }
         // Others bill at its beginning as well, on one clock or another.
-        if is_short
+        if length.length <= SOME_HOURS
             && !self.is_in_rows()
             && self.days_learned() < MONTH_SEEN
-            && month_begins_near(at)
+            && self.may_bill_at(at)
             && observed < BILLS_DAYS * self.usual_day()
-            && (length.length < HOUR || BILLS_SHARE * observed <= self.busiest_ten(at))
+            && (length.length != HOUR || BILLS_SHARE * observed <= self.busiest_ten(at))
         {
             return None;
         }
@@ -200,7 +206,7 @@ impl Rates {
             if observed < largest {
                 return None;
             }
-        } else if self.is_bursty() {
+        } else if self.works_in_bursts() {
             let peak = f64::from(self.peak);
             let largest = match () {
                 // Several of them are no more than the hours say.
@@ -300,6 +306,12 @@ impl Rates {
         if length > HOUR { from } else { rose.map_or(from, |bucket| (bucket * BUCKET).max(from)) }
     }
 
+    /// Whether it is the first day of a month on UTC or on the key's clock; on any clock where that is not known.
+    fn may_bill_at(&self, at: Millis) -> bool {
+        let around = if self.offset == 0 { [-BILLS_AROUND, BILLS_AROUND] } else { [0, self.offset] };
+        std::iter::once(0).chain(around).any(|offset| day_of_month(at + offset) == 1)
+    }
+
     fn is_day_of_jobs(&self, at: Millis) -> bool {
         let day = day_of_month(at + self.offset);
         MONTH_JOBS.iter().any(|days| days.contains(&day))
@@ -309,7 +321,12 @@ impl Rates {
     pub fn off_hours(&self, at: Millis, ask: &Ask) -> Option<Excess> {
         let observed = self.calls_since(at, HOUR);
         let mean = self.mean_hour();
-        if (observed as f64) < ask.min_extra || self.usual_day() < 12.0 || self.is_bursty() {
+        if (observed as f64) < ask.min_extra || self.usual_day() < OFF_HOURS_FROM || self.works_in_bursts() {
+            return None;
+        }
+        // What bills at the beginning of a month does so at night.
+        let peak = if self.days_learned() < MONTH_SEEN { f64::INFINITY } else { BURST_TIMES * f64::from(self.peak) };
+        if self.may_bill_at(at) && observed as f64 <= peak {
             return None;
         }
         let hour = at.div_euclid(HOUR);

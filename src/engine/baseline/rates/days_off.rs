@@ -1,0 +1,67 @@
+//! Days off: a key that rests at weekends rests on a holiday, too, and no calendar tells which days those are for its merchant. A working
+//! day whose work has not begun is taken for one; the next is not.
+
+use super::{DAY, HOUR, HOURS, Millis, Rates};
+use crate::engine::baseline::profile;
+
+/// Work has begun once an hour has so much of its calls, and so many at least, each with those that come with it.
+const BEGUN: f64 = 0.5;
+const BEGUN_CALLS: f64 = 4.0;
+/// An hour belongs to the work where it has so much of an average one's calls.
+const WORK: f64 = 0.5;
+/// The day before was worked where it had so much of its calls.
+const WORKED: f64 = 0.3;
+
+impl Rates {
+    /// Whether the key rests on some days of the week, and the day of `at` looks like one of them so far, though it is none.
+    pub(super) fn may_be_day_off(&self, at: Millis) -> bool {
+        self.known.rests && self.is_workday(at) && !self.has_begun(at) && self.has_worked_before(at)
+    }
+
+    /// Working days that begin after a call at `last` and may be days off, by their number since 1970 on the key's clock: the first, and the
+    /// one after where the key rests between the two. `None` for a key that never rests.
+    pub(super) fn days_off_after(&self, last: Millis) -> Option<[i64; 2]> {
+        if !self.known.rests {
+            return None;
+        }
+        let today = self.day_of(last);
+        // Where work has begun today, it is no day off.
+        let from = if self.may_be_day_off(last) { today } else { today + 1 };
+        let workday_from = |from: i64| (from..from + 7).find(|day| self.is_workday(self.begin_of(*day)));
+        let first = workday_from(from)?;
+        let next = workday_from(first + 1).filter(|next| first + 1 < *next);
+        Some([first, next.unwrap_or(first)])
+    }
+
+    /// The day of a time, on the key's clock.
+    pub(super) fn day_of(&self, at: Millis) -> i64 {
+        (at + self.offset).div_euclid(DAY)
+    }
+
+    fn begin_of(&self, day: i64) -> Millis {
+        day * DAY - self.offset
+    }
+
+    fn is_workday(&self, at: Millis) -> bool {
+        !self.profile.rests_on(profile::hour_of(at, self.offset))
+    }
+
+    fn has_begun(&self, at: Millis) -> bool {
+        let first = self.begin_of(self.day_of(at)).div_euclid(HOUR);
+        let least = BEGUN_CALLS * self.at_once();
+        (first..=at.div_euclid(HOUR)).any(|hour| {
+            let expected = self.expected_low(hour);
+            WORK * self.mean_hour() <= expected && (BEGUN * expected).max(least) <= self.hour_total(hour)
+        })
+    }
+
+    fn has_worked_before(&self, at: Millis) -> bool {
+        let hour = at.div_euclid(HOUR);
+        let today = self.begin_of(self.day_of(at)).div_euclid(HOUR);
+        let kept = hour - HOURS as i64 + 1..today;
+        let expected: f64 = kept.clone().map(|hour| self.expected_low(hour)).sum();
+        let calls: f64 = kept.map(|hour| self.hour_total(hour)).sum();
+        // Nothing is known of it where it is a day of rest, or the part of it that is remembered.
+        WORKED * expected <= calls
+    }
+}
