@@ -9,6 +9,9 @@ const BEGUN: f64 = 0.5;
 const BEGUN_CALLS: f64 = 4.0;
 /// An hour belongs to the work where it has so much of an average one's calls.
 const WORK: f64 = 0.5;
+/// A night has an hour of at most so much of an average one's calls; a stretch of work is no longer than so many hours.
+const NIGHT: f64 = 0.15;
+const STRETCH_HOURS: i64 = 16;
 /// The day before was worked where it had so much of its calls.
 const WORKED: f64 = 0.3;
 
@@ -46,10 +49,18 @@ impl Rates {
         !self.profile.rests_on(profile::hour_of(at, self.offset))
     }
 
+    /// Whether work rests in an hour since 1970 (UTC), as it does at night.
+    pub(super) fn is_night(&self, hour: i64) -> bool {
+        self.expected_low(hour) < NIGHT * self.mean_hour()
+    }
+
     fn has_begun(&self, at: Millis) -> bool {
-        let first = self.begin_of(self.day_of(at)).div_euclid(HOUR);
+        let this = at.div_euclid(HOUR);
+        // Where the merchant's zone is not known, a day may begin while work goes on.
+        let stretch = (this - STRETCH_HOURS..this).rev().take_while(|hour| !self.is_night(*hour)).last();
+        let first = self.begin_of(self.day_of(at)).div_euclid(HOUR).min(stretch.unwrap_or(this));
         let least = BEGUN_CALLS * self.at_once();
-        (first..=at.div_euclid(HOUR)).any(|hour| {
+        (first..=this).any(|hour| {
             let expected = self.expected_low(hour);
             WORK * self.mean_hour() <= expected && (BEGUN * expected).max(least) <= self.hour_total(hour)
         })

@@ -84,15 +84,20 @@ impl Rates {
     /// When so many calls were to be expected since `last`; `None` where they are not within half a day, or where the key rests on some
     /// days within the first working day that cannot be one of them.
     fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
-        let (mut sum, mut before) = (0.0, None);
+        let (mut sum, mut before, mut has_rested) = (0.0, None, false);
         let days_off = self.days_off_after(last);
         let until = match days_off {
             Some([_, to]) => (last + SILENCE_HOURS_MAX * HOUR).max((to + 2) * DAY - self.offset),
             None => last + SILENCE_HOURS_MAX * HOUR,
         };
         for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < until) {
-            if days_off.is_some_and(|days| days.contains(&self.day_of(at))) {
-                continue;
+            if let Some(days) = days_off {
+                has_rested = has_rested || self.is_night(at.div_euclid(HOUR));
+                let day = self.day_of(at);
+                // Where a day begins while work goes on, that work is not the day's.
+                if days.contains(&day) && (has_rested || day == self.day_of(last)) {
+                    continue;
+                }
             }
             let part = (end - at) as f64 / HOUR as f64;
             if needed <= sum + rate * part {
