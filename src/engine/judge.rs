@@ -274,11 +274,11 @@ pub(super) fn judge(
     let network = event.source_ip.map(Network::of);
     let (agent, endpoint) =
         if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
-    let novelty = accepted.then(|| Novelty::of(event, network, agent, endpoint, features, merchant));
+    let key_env = facts.and_then(|f| f.env).or(features.env);
+    let novelty = accepted.then(|| Novelty::of(event, key_env, network, agent, endpoint, features, merchant));
     if !late && let Some(knock) = Knock::of(event, merchant_id, network, novelty.as_ref(), features, merchant) {
         out.knocks.push(knock);
     }
-    let key_env = facts.and_then(|f| f.env).or(features.env);
     let asks_for_windows = accepted && !late && world.rules.asks_for_windows;
     let counted = if asks_for_windows { features.rates.windows(ts) } else { None };
 

@@ -58,9 +58,10 @@ pub enum Known {
 }
 
 impl Novelty {
-    /// Of an accepted call. `agent` and `endpoint` are its values by [`agent_of`] and [`endpoint_of`].
+    /// Of an accepted call of a key of that environment. `agent` and `endpoint` are its values by [`agent_of`] and [`endpoint_of`].
     pub fn of(
         event: &AuthEvent<'_>,
+        key_env: Option<Env>,
         network: Option<Network>,
         agent: Option<u32>,
         endpoint: Option<u32>,
@@ -89,7 +90,7 @@ impl Novelty {
             novelty.is_near = event.asn.is_none() && network.is_some_and(is_near);
             let wanders =
                 |network| WANDERS_DAYS <= key.networks.days_with_new_ones(learned_by(key, at, WANDERS_WITHIN), network);
-            let is_of_developers = key.env == Some(Env::Test) && novelty.provider != Known::No;
+            let is_of_developers = key_env == Some(Env::Test) && novelty.provider != Known::No;
             novelty.is_expected = is_of_developers || (event.asn.is_none() && network.is_some_and(wanders));
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
         }
