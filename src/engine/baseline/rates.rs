@@ -488,7 +488,7 @@ impl Rates {
     }
 
     /// Whether the key works in bursts: a job, or a machine that builds.
-    fn works_in_bursts(&self) -> bool {
+    fn is_bursty(&self) -> bool {
         self.known.is_bursty
     }
 

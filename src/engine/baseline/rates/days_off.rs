@@ -1,6 +1,7 @@
 //! Days off: a key that rests at weekends rests on a holiday, too, and no calendar tells which days those are for its merchant. A working
 //! day whose work has not begun is taken for one; the next is not.
 
+use super::too_many::STILL;
 use super::{DAY, HOUR, HOURS, Millis, Rates};
 use crate::engine::baseline::profile;
 
@@ -9,8 +10,7 @@ const BEGUN: f64 = 0.5;
 const BEGUN_CALLS: f64 = 4.0;
 /// An hour belongs to the work where it has so much of an average one's calls.
 const WORK: f64 = 0.5;
-/// A night has an hour of at most so much of an average one's calls; a stretch of work is no longer than so many hours.
-const NIGHT: f64 = 0.15;
+/// A stretch of work is no longer than so many hours.
 const STRETCH_HOURS: i64 = 16;
 /// The day before was worked where it had so much of its calls.
 const WORKED: f64 = 0.3;
@@ -51,7 +51,7 @@ impl Rates {
 
     /// Whether work rests in an hour since 1970 (UTC), as it does at night.
     pub(super) fn is_night(&self, hour: i64) -> bool {
-        self.expected_low(hour) < NIGHT * self.mean_hour()
+        self.expected_low(hour) < STILL * self.mean_hour()
     }
 
     fn has_begun(&self, at: Millis) -> bool {

@@ -17,7 +17,7 @@ impl Rates {
         }
         let mean = self.mean_hour();
         let busiest = self.profile.busiest() / 6.0;
-        let tells = BURST_OF <= busiest && BURST_DAYS <= self.days_learned() && !self.works_in_bursts();
+        let tells = BURST_OF <= busiest && BURST_DAYS <= self.days_learned() && !self.is_bursty();
         Traits::default()
             .with(Trait::Ten, self.ten.own(FLEET_TENS, mean / 6.0, self.known_clump(TEN)))
             .with(Trait::Hour, self.hour.own(FLEET_HOURS, mean, self.known_clump(HOUR)))

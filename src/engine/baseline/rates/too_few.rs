@@ -54,7 +54,7 @@ impl Rates {
     /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.works_in_bursts() && !self.known.is_hourly {
+        if self.is_bursty() && !self.known.is_hourly {
             return self.job_due(last, ask);
         }
         let least = match () {
@@ -148,7 +148,7 @@ impl Rates {
 
     /// Far fewer calls than usual in the last hour, some coming still.
     pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
-        if (self.works_in_bursts() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
+        if (self.is_bursty() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }
         let hour = at.div_euclid(HOUR);
@@ -188,7 +188,7 @@ impl Rates {
 
     /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.
     fn surprise_of_few(&self, length: Millis, observed: f64, expected: f64) -> f64 {
-        let clump = self.known_clump(length).max(1.0);
+        let clump = self.at_once();
         surprise_low((observed / clump).round() as u64, expected / clump, self.alpha_of_still(length))
     }
 

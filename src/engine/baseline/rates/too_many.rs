@@ -83,7 +83,7 @@ const GOES_ON: f64 = 1.5;
 /// Fewer calls a day have no hours.
 const OFF_HOURS_FROM: f64 = 6.0;
 /// An hour is still where no more than this share of an average hour is expected in it and beside it.
-const STILL: f64 = 0.15;
+pub(super) const STILL: f64 = 0.15;
 
 impl Rates {
     /// Far more calls than usual in a window that ends at `at`, which is a call's time.
@@ -139,7 +139,7 @@ impl Rates {
             SOME_HOURS => {
                 // What an hour expects may come at its beginning.
                 let part = (at - hour * HOUR) as f64 / HOUR as f64 + EARLY;
-                let is_job = self.works_in_bursts() || EDGE * self.foreseen(hour - 1) < this;
+                let is_job = self.is_bursty() || EDGE * self.foreseen(hour - 1) < this;
                 let this = if is_job { this } else { this * part.min(1.0) };
                 let two = self.foreseen(hour - 2) + self.foreseen(hour - 1);
                 // Work may have gone on longer than usual.
@@ -206,7 +206,7 @@ impl Rates {
             if observed < largest {
                 return None;
             }
-        } else if self.works_in_bursts() {
+        } else if self.is_bursty() {
             let peak = f64::from(self.peak);
             let largest = match () {
                 // Several of them are no more than the hours say.
@@ -321,7 +321,7 @@ impl Rates {
     pub fn off_hours(&self, at: Millis, ask: &Ask) -> Option<Excess> {
         let observed = self.calls_since(at, HOUR);
         let mean = self.mean_hour();
-        if (observed as f64) < ask.min_extra || self.usual_day() < OFF_HOURS_FROM || self.works_in_bursts() {
+        if (observed as f64) < ask.min_extra || self.usual_day() < OFF_HOURS_FROM || self.is_bursty() {
             return None;
         }
         // What bills at the beginning of a month does so at night.
