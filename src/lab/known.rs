@@ -166,15 +166,16 @@ impl Known {
                 let is_unproven = within(&calls.accepted, &(self.span.start..at - MINUTE), |(at, _)| *at).is_empty();
                 (is_in_grace && is_unproven).then_some("the new key had made no call")
             }
-            // A key that nobody revoked and that never calls again has truly fallen silent.
+            // A key that nobody revoked and that does not call again for as long as makes it stale has truly fallen silent.
             "drop" => {
-                let last = calls.accepted.last()?.0;
-                let is_over = last < told && told < self.span.end - DAY;
+                let (before, after) = calls.accepted.split_at(calls.accepted.partition_point(|(t, _)| *t <= told));
+                let (last, again) = (before.last()?.0, after.first().map(|(again, _)| *again));
+                let is_over = again.map_or(told < self.span.end - DAY, |again| last + self.unused_for <= again);
                 (is_over
                     && !facts.is_some_and(|facts| {
                         facts.is_revoked(at) || facts.replaced_at.is_some_and(|replaced| replaced <= at)
                     }))
-                .then_some("the key never called again")
+                .then_some("the key was not used any more")
             }
             _ => None,
         }
@@ -243,6 +244,7 @@ mod tests {
         known.fact(&Fact { key_id: key.clone(), ..Fact::new(FactKind::KeyExposed, T + 20 * DAY) });
         call(&mut known, DAY, None);
         call(&mut known, 12 * DAY, None);
+        call(&mut known, 12 * DAY + DAY / 2, None);
         call(&mut known, 14 * DAY, Some(Refusal::RevokedKey));
         let wrong = AuthEvent {
             key_env: Some(Env::Test),
@@ -266,7 +268,8 @@ mod tests {
             ("rotation_overdue", 15 * DAY, true),
             ("rotation_overdue", 14 * DAY, false),
             ("drop", 16 * DAY, true),
-            ("drop", 11 * DAY, false),
+            ("drop", 11 * DAY, true),
+            ("drop", 12 * DAY, false),
             ("spike", 12 * DAY, false),
         ] {
             assert_eq!(known.bears_out(&alert(kind, at)).is_some(), is_true, "{kind} at {}", at / DAY);
