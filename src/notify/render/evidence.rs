@@ -147,7 +147,13 @@ impl<'a> Evidence<'a> {
     /// The sources, each as one line, and how many more there are.
     pub fn sources(self) -> (Vec<String>, usize) {
         let entries = self.field("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let lines: Vec<String> = entries.iter().take(SOURCES_MAX).filter_map(source).collect();
+        // Of one source, fewer calls than are told would only puzzle: those before the alert are in no list.
+        let told = ["observed", "calls_to_it"].into_iter().find_map(|field| self.count(field));
+        let is_part = |value: &Value| {
+            entries.len() == 1 && value["calls"].as_i64().is_some_and(|calls| told.is_some_and(|told| calls < told))
+        };
+        let line = |value: &Value| source(value, !is_part(value));
+        let lines: Vec<String> = entries.iter().take(SOURCES_MAX).filter_map(line).collect();
         if let (true, Some(source)) = (lines.is_empty(), &self.0.source) {
             let place = [source.organisation.as_deref(), source.country.as_deref().map(country_name)];
             let place: Vec<String> = place.into_iter().flatten().map(|text| foreign(text, 40)).collect();
@@ -335,14 +341,40 @@ fn network(value: &Value) -> Option<String> {
 }
 
 /// `203.0.113.7 (Hetzner, Germany, program curl/8.5.0, 14 calls)`.
-fn source(value: &Value) -> Option<String> {
+fn source(value: &Value, with_calls: bool) -> Option<String> {
     let name = part(value, "address", 60).or_else(|| part(value, "network", 60))?;
     let mut more: Vec<String> = PLACE.iter().filter_map(|field| part(value, field, 40)).collect();
     more.extend(part(value, "user_agent", 80).map(|program| format!("program {program}")));
-    more.extend(calls(value));
+    more.extend(calls(value).filter(|_| with_calls));
     Some(with_more(name, &more))
 }
 
 fn with_more(name: String, more: &[String]) -> String {
     if more.is_empty() { name } else { format!("{name} ({})", more.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn one_sender_of_some_of_the_calls_is_named_without_a_number() {
+        let of = |observed: u64, others: bool| {
+            let mut sources = vec![json!({"address": "203.0.113.7", "calls": 2})];
+            sources.extend(others.then(|| json!({"address": "203.0.113.9", "calls": 1})));
+            let alert: Alert = serde_json::from_value(json!({
+                "version": 1, "alert_id": "kw-1", "revision": 1, "rule": "off-hours", "rule_hash": "", "kind": "off_hours", "reasons": [],
+                "score": 0.5, "severity": "warning", "state": "firing", "starts_at": "2026-11-02T23:00:00.000Z",
+                "detected_at": "2026-11-02T23:01:00.000Z", "ends_at": null, "merchant_id": "m", "key_id": "k", "key_hint": null,
+                "source": null, "audience": "both", "summary": "", "runbook": [],
+                "evidence": {"observed": observed, "sources": sources}
+            }))
+            .unwrap();
+            Evidence(&alert).sources().0.remove(0)
+        };
+        let without = "203.0.113.7".to_owned();
+        let with = "203.0.113.7 (2 calls)".to_owned();
+        assert_eq!([of(6, false), of(2, false), of(6, true)], [without, with.clone(), with]);
+    }
 }
