@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
-use crate::engine::baseline::rates::{Foresight, Rates, RatesParts};
+use crate::engine::baseline::rates::{Rates, RatesParts};
 use crate::engine::baseline::refusals::{Refusals, RefusalsParts};
 use crate::engine::baseline::tally::{PARTS, Tally};
 use crate::engine::baseline::values::{SeenValue, ValueBook};
@@ -21,16 +21,17 @@ use crate::event::{AuthEvent, Country, Env};
 use crate::time::Millis;
 
 mod before;
+mod behind;
 mod cases;
 mod habits;
 mod numbers;
 
 use cases::{StoredCase, load_case, store_case};
-use habits::{StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7};
+use habits::{Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 8;
+pub const VERSION: u8 = 9;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,22 +113,6 @@ struct StoredRates<'a> {
     scatter: [f32; 8],
     more: [f32; 8],
 }
-
-/// What version 5 added behind a shard: its last short gap.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredLull(Option<(i64, i64)>);
-
-/// What version 6 added behind it: how its events clump.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredClumps([f32; 5]);
-
-/// What version 7 added behind that: what was expected of its last closed hours; none before.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredForeseen(Option<Foresight>);
-
-/// What version 8 added behind that: how much of its hours' scatter lies below; none before.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredBelow(Option<f32>);
 
 #[derive(Serialize, Deserialize)]
 struct StoredRefusals {
@@ -252,21 +237,28 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
     if version < 4 {
         return before::decode_subject(version, rest, current_to);
     }
-    let (stored, habits): (StoredSubject, StoredHabits) = match version {
-        4 => (postcard::from_bytes(rest).map_err(damaged)?, StoredHabits::default()),
+    let (stored, habits): (StoredSubject, Habits) = match version {
+        4 => (postcard::from_bytes(rest).map_err(damaged)?, Habits::default()),
         5 => {
             let (stored, habits): (_, StoredHabitsV5) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, StoredHabitsV7::from(StoredHabitsV6::from(habits)).into())
+            (stored, StoredHabitsV6::from(habits).into())
         }
         6 => {
             let (stored, habits): (_, StoredHabitsV6) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, StoredHabitsV7::from(habits).into())
+            (stored, habits.into())
         }
         7 => {
             let (stored, habits): (_, StoredHabitsV7) = postcard::from_bytes(rest).map_err(damaged)?;
             (stored, habits.into())
         }
-        _ => postcard::from_bytes(rest).map_err(damaged)?,
+        8 => {
+            let (stored, habits): (_, StoredHabitsV8) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, habits.into())
+        }
+        _ => {
+            let (stored, habits): (_, StoredHabits) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, habits.into())
+        }
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
     habits.put_into(&mut keys)?;
@@ -299,43 +291,14 @@ pub fn encode_shard(state: &ShardState) -> Vec<u8> {
             .collect(),
         stream: (!state.stream.is_empty()).then(|| store_rates(&state.stream)),
     };
-    let foreseen = StoredForeseen(Some(state.stream.foresight()));
-    let below = StoredBelow(Some(state.stream.below()));
-    write(&(stored, StoredLull(state.watch.lull), StoredClumps(state.stream.clumps()), foreseen, below), 2_048)
+    write(&behind::with(stored, &state.watch, &state.stream), 2_048)
 }
 
 /// Reads a shard's own state.
 pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
-    type Behind = (StoredLull, StoredClumps, StoredForeseen, StoredBelow);
-    let (stored, (lull, clumps, foreseen, below)): (StoredShard, Behind) = match bytes.first() {
-        Some(1) => (StoredShardV2::from(read::<StoredShardV1>(bytes)?).into(), Behind::default()),
-        Some(2 | 3) => (read::<StoredShardV2>(bytes)?.into(), Behind::default()),
-        Some(4) => (read(bytes)?, Behind::default()),
-        Some(5) => {
-            let (stored, lull) = read(bytes)?;
-            (stored, (lull, Default::default(), Default::default(), Default::default()))
-        }
-        Some(6) => {
-            let (stored, lull, clumps) = read(bytes)?;
-            (stored, (lull, clumps, Default::default(), Default::default()))
-        }
-        Some(7) => {
-            let (stored, lull, clumps, foreseen) = read(bytes)?;
-            (stored, (lull, clumps, foreseen, Default::default()))
-        }
-        _ => {
-            let (stored, lull, clumps, foreseen, below) = read(bytes)?;
-            (stored, (lull, clumps, foreseen, below))
-        }
-    };
+    let (stored, behind) = behind::read_shard(bytes)?;
     let mut stream = stored.stream.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?;
-    stream.set_clumps(clumps.0);
-    if let Some(foreseen) = foreseen.0 {
-        stream.set_foresight(foreseen);
-    }
-    if let Some(below) = below.0 {
-        stream.set_below(below);
-    }
+    let lull = behind.put_into(&mut stream);
     let parked = |(event, contradicted): (String, bool)| {
         let event: AuthEvent<'static> = serde_json::from_str(&event).map_err(damaged)?;
         Ok(Parked { event, contradicted })
@@ -349,7 +312,7 @@ pub fn decode_shard(bytes: &[u8]) -> Result<ShardState, SnapshotError> {
             gap_from: stored.gap_from,
             seen_to: stored.seen_to,
             steady_since: stored.steady_since,
-            lull: lull.0,
+            lull,
         },
         rules_version: stored.rules_version,
         parked: stored.parked.into_iter().map(parked).collect::<Result<_, SnapshotError>>()?,

@@ -180,6 +180,11 @@ impl Profile {
         self.weeks.as_ref().is_some_and(|weeks| WEEK as u16 <= weeks.n)
     }
 
+    /// Whether a day like that of an hour on the key's clock was learned as a whole.
+    pub fn knows_days_like(&self, hour: i64) -> bool {
+        HOURS as u16 <= self.n_days[class(place(hour).0)]
+    }
+
     /// Days that were learned.
     pub fn days_learned(&self) -> u8 {
         let hours: u16 = self.n_days.iter().fold(0, |a, b| a.saturating_add(*b));

@@ -19,7 +19,7 @@ const PER_TEN: i64 = 10 * MINUTE / BUCKET;
 /// Closed hours kept.
 const HOURS: usize = 24;
 /// Closed hours whose expected calls are kept.
-const FORESEEN: usize = 5;
+const FORESEEN: usize = HOURS - 1;
 /// How many observations what the fleet is like stands for, before a key has shown its own scatter.
 const FLEET_TENS: f64 = 24.0;
 const FLEET_HOURS: f64 = 24.0;
@@ -87,6 +87,7 @@ pub struct Rates {
     /// not make itself usual while it is part of a longer window.
     foreseen: [u16; FORESEEN],
     silences: Silences,
+    months: MonthDays,
     known: Known,
 }
 
@@ -237,6 +238,7 @@ impl Default for Rates {
             before: [0.0; 2],
             foreseen: [0; FORESEEN],
             silences: Silences::default(),
+            months: MonthDays::default(),
             known: Known::default(),
         }
     }
@@ -510,6 +512,7 @@ mod clock;
 mod days_off;
 mod dispersion;
 mod learn;
+mod months;
 mod parts;
 mod silences;
 mod teach;
@@ -517,7 +520,8 @@ mod too_few;
 mod too_many;
 
 pub use clock::KeyClock;
-pub use parts::{Foresight, RatesParts};
+pub use months::MonthDays;
+pub use parts::{FiveHours, Foresight, RatesParts};
 pub use silences::Silences;
 
 #[cfg(test)]

@@ -1,23 +1,29 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 8, behind
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 9, behind
 //! the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{Foresight, KeyClock, Silences};
+use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Silences};
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_6: StoredHabitsV6,
+    foreseen: Vec<(u32, Foresight)>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct StoredHabitsV8 {
     of_version_7: StoredHabitsV7,
     below: Vec<(u32, f32)>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct StoredHabitsV7 {
     of_version_6: StoredHabitsV6,
-    foreseen: Vec<(u32, Foresight)>,
+    foreseen: Vec<(u32, FiveHours)>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -38,15 +44,35 @@ impl From<StoredHabitsV5> for StoredHabitsV6 {
     }
 }
 
-impl From<StoredHabitsV6> for StoredHabitsV7 {
-    fn from(of_version_6: StoredHabitsV6) -> Self {
-        StoredHabitsV7 { of_version_6, foreseen: Vec::new() }
+/// What any version stored of them.
+#[derive(Default)]
+pub(super) struct Habits {
+    now: StoredHabits,
+    five_hours: Vec<(u32, FiveHours)>,
+    below: Vec<(u32, f32)>,
+}
+
+impl From<StoredHabits> for Habits {
+    fn from(now: StoredHabits) -> Self {
+        Habits { now, ..Habits::default() }
     }
 }
 
-impl From<StoredHabitsV7> for StoredHabits {
-    fn from(of_version_7: StoredHabitsV7) -> Self {
-        StoredHabits { of_version_7, below: Vec::new() }
+impl From<StoredHabitsV6> for Habits {
+    fn from(of_version_6: StoredHabitsV6) -> Self {
+        StoredHabits { of_version_6, foreseen: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV7> for Habits {
+    fn from(StoredHabitsV7 { of_version_6, foreseen }: StoredHabitsV7) -> Self {
+        Habits { five_hours: foreseen, ..of_version_6.into() }
+    }
+}
+
+impl From<StoredHabitsV8> for Habits {
+    fn from(StoredHabitsV8 { of_version_7, below }: StoredHabitsV8) -> Self {
+        Habits { below, ..of_version_7.into() }
     }
 }
 
@@ -62,38 +88,41 @@ impl StoredHabits {
             silences: silences.filter(|(_, silences)| silences.iter().any(|n| *n > 0)).collect(),
         };
         let clumps = clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect();
-        let used = || rates().filter(|(_, rates)| !rates.is_empty());
-        let of_version_7 = StoredHabitsV7 {
+        let used = rates().filter(|(_, rates)| !rates.is_empty());
+        StoredHabits {
             of_version_6: StoredHabitsV6 { of_version_5, clumps },
-            foreseen: used().map(|(place, rates)| (place, rates.foresight())).collect(),
-        };
-        StoredHabits { of_version_7, below: used().map(|(place, rates)| (place, rates.below())).collect() }
+            foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
+        }
     }
+}
 
+impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabitsV7 { of_version_6, foreseen } = self.of_version_7;
+        let StoredHabits { of_version_6, foreseen } = self.now;
         let StoredHabitsV6 { of_version_5, clumps } = of_version_6;
-        let missing = || damaged("the key of a clock or of a silence is not there");
         for (place, lag, other, lead, hours, stays) in of_version_5.clocks {
-            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
-            key.features.rates.set_clock(KeyClock { lag, other, lead, hours, stays });
+            rates_of(keys, place)?.set_clock(KeyClock { lag, other, lead, hours, stays });
         }
         for (place, clumps) in clumps {
-            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
-            key.features.rates.set_clumps(clumps);
+            rates_of(keys, place)?.set_clumps(clumps);
         }
         for (place, silences) in of_version_5.silences {
-            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
-            key.features.rates.set_silences(Silences(silences));
+            rates_of(keys, place)?.set_silences(Silences(silences));
         }
-        for (place, foreseen) in foreseen {
-            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
-            key.features.rates.set_foresight(foreseen);
+        for (place, five_hours) in self.five_hours {
+            rates_of(keys, place)?.set_five_hours(five_hours);
         }
         for (place, below) in self.below {
-            let key = keys.get_mut(place as usize).ok_or_else(missing)?;
-            key.features.rates.set_below(below);
+            rates_of(keys, place)?.set_below(below);
+        }
+        for (place, foreseen) in foreseen {
+            rates_of(keys, place)?.set_foresight(foreseen);
         }
         Ok(())
     }
+}
+
+fn rates_of(keys: &mut [Key], place: u32) -> Result<&mut Rates, SnapshotError> {
+    let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of a clock or of a silence is not there"))?;
+    Ok(&mut key.features.rates)
 }

@@ -2,7 +2,7 @@
 
 use super::{HOUR, HOURS, MINUTE, Millis, PER_HOUR, PER_TEN, Rates, Surroundings, foreseen_slot};
 use crate::engine::baseline::negative_binomial::{self, surprise_high, surprise_low};
-use crate::engine::baseline::profile::{self, pack, unpack};
+use crate::engine::baseline::profile::{self, pack};
 use crate::engine::baseline::scatter::DECAY as SCATTER_DECAY;
 
 /// Hours that lie back further than this are not learned one by one: a key silent for so long starts afresh anyway.
@@ -28,6 +28,8 @@ const TEN_FROM: f64 = 0.3;
 /// Hours with fewer calls do not tell whether they came in a burst.
 const BURST_FROM: f64 = 8.0;
 const BURST_WEIGHT: f32 = 0.1;
+/// Hours with fewer calls are no job of a month, however unusual they are.
+const JOB_FROM: f64 = 10.0;
 /// Hours with fewer expected calls tell nothing of the tail: one call more is a step too large.
 const TAIL_FROM: f64 = 2.0;
 /// The surprise of one hour that teaches the tail at most.
@@ -59,9 +61,7 @@ impl Rates {
             self.zone_tells(zone((hour + 1) * HOUR));
         }
         let to = self.learned_to;
-        let high = |hour: i64| self.expected_high(hour);
-        let day = (to - 23..to).map(high).sum::<f64>();
-        self.before = [self.foreseen.iter().map(|calls| unpack(*calls)).sum(), day as f32];
+        self.before = [5, 23].map(|n| (to - n..to).map(|hour| self.foreseen(hour)).sum::<f64>() as f32);
         self.work_out();
     }
 
@@ -76,7 +76,10 @@ impl Rates {
         self.compare_clocks(hour, total);
         let on_its_clock = profile::hour_of(hour * HOUR, self.offset);
         let mu = self.profile.expected(on_its_clock);
-        let is_known = self.profile.days_learned() > 0;
+        let days_learned = self.profile.days_learned();
+        let is_known = days_learned > 0;
+        // The first weekend is not held against working days.
+        let knows_like = self.profile.knows_days_like(on_its_clock);
         let mut learned = total;
         let tens: [f64; 6] = std::array::from_fn(|ten| {
             let from = hour * PER_HOUR + ten as i64 * PER_TEN;
@@ -87,7 +90,7 @@ impl Rates {
         self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
         if is_known {
             let alpha = self.dispersion(HOUR, mu);
-            if total > ordinary(mu, alpha) {
+            if knows_like && total > ordinary(mu, alpha) {
                 learned = total.min(negative_binomial::limit(mu, alpha, HOLD_OUT_ODDS) as f64);
             }
             let deviation = (mu + alpha * mu * mu).sqrt();
@@ -106,7 +109,12 @@ impl Rates {
                 let share = busiest / total - by_chance(total / self.clumps.size());
                 self.bursts += BURST_WEIGHT * (share as f32 - self.bursts);
             }
-            if total < mu && surprise_low(total as u64, mu, alpha) > HOLD_OUT_LOW && self.held < HELD_HOURS_MAX {
+            self.months.learn(on_its_clock, learned < total && JOB_FROM <= total, days_learned);
+            if knows_like
+                && total < mu
+                && surprise_low(total as u64, mu, alpha) > HOLD_OUT_LOW
+                && self.held < HELD_HOURS_MAX
+            {
                 self.held += 1;
                 return;
             }

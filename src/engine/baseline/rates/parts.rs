@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORESEEN, HOURS, KeyClock, Known, RING, Rates, Silences, foreseen_slot};
+use super::{FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Silences, foreseen_slot};
 use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
@@ -33,7 +33,7 @@ pub struct RatesParts<'a> {
 /// No hour since 1970 has a larger number: what is stored may be damaged.
 const HOURS_MAX: i64 = 1 << 32;
 
-/// What was expected before it was learned, for the stored form.
+/// What was expected before it was learned and what else a key has shown of its hours, for the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Foresight {
     /// Of the last closed hours.
@@ -41,6 +41,21 @@ pub struct Foresight {
     /// Of three hours and of the day, up to now; not finite where it is not known as a whole.
     pub so_far: [f32; 2],
     /// How three hours scatter about it.
+    pub some: [f32; 3],
+    /// How much of the hours' scatter lies below it.
+    pub below: f32,
+    /// What came on days of the month on which jobs run.
+    pub months: [u8; 3],
+}
+
+/// The same as it was stored before, of fewer hours.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FiveHours {
+    /// Of the last closed hours, by their number modulo five.
+    pub hours: [u16; 5],
+    /// As above.
+    pub so_far: [f32; 2],
+    /// As above.
     pub some: [f32; 3],
 }
 
@@ -103,6 +118,7 @@ impl Rates {
             before: [five, day],
             foreseen: [0; FORESEEN],
             silences: Silences::default(),
+            months: MonthDays::default(),
             known: Known::default(),
         };
         rates.work_out();
@@ -120,24 +136,32 @@ impl Rates {
         self.below = (self.hour.excess + self.hour.mean) / 2.0;
     }
 
-    /// How much of the hours' scatter lies below what was expected.
-    pub fn below(&self) -> f32 {
-        self.below
-    }
-
-    /// Goes on with what was stored of that.
+    /// Goes on with how much of the hours' scatter lies below what was expected.
     pub fn set_below(&mut self, below: f32) {
         self.below = below;
     }
 
-    /// What was expected before it was learned.
+    /// What was expected before it was learned, and so on.
     pub fn foresight(&self) -> Foresight {
         let Scatter { excess, square, mean } = self.some;
-        Foresight { hours: self.foreseen, so_far: self.so_far, some: [excess, square, mean] }
+        let some = [excess, square, mean];
+        Foresight { hours: self.foreseen, so_far: self.so_far, some, below: self.below, months: self.months.0 }
     }
 
     /// Goes on with what was stored of that.
-    pub fn set_foresight(&mut self, Foresight { hours, so_far, some: [excess, square, mean] }: Foresight) {
+    pub fn set_foresight(&mut self, foresight: Foresight) {
+        let Foresight { hours, so_far, some: [excess, square, mean], below, months } = foresight;
         (self.foreseen, self.so_far, self.some) = (hours, so_far, Scatter { excess, square, mean });
+        (self.below, self.months) = (below, MonthDays(months));
+    }
+
+    /// The same with what was stored before.
+    pub fn set_five_hours(&mut self, FiveHours { hours, so_far, some: [excess, square, mean] }: FiveHours) {
+        (self.so_far, self.some) = (so_far, Scatter { excess, square, mean });
+        if (0..HOURS_MAX).contains(&self.learned_to) {
+            for hour in (0..5).map(|back| self.learned_to - 1 - back).filter(|hour| 0 <= *hour) {
+                self.foreseen[foreseen_slot(hour)] = hours[hour.rem_euclid(5) as usize];
+            }
+        }
     }
 }

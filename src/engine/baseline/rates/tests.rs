@@ -21,7 +21,6 @@ fn stored(rates: &Rates) -> Rates {
     let mut stored = Rates::from_parts(&rates.to_parts());
     stored.set_clumps(rates.clumps());
     stored.set_foresight(rates.foresight());
-    stored.set_below(rates.below());
     stored
 }
 
@@ -96,6 +95,19 @@ fn a_job_that_runs_each_hour_is_known_by_its_hours() {
         let last = start + (14 * 24 + 15) * HOUR + 6 * MINUTE;
         let due = rates.silence_due(last, &ASK).unwrap() - last;
         assert!((90 * MINUTE..4 * HOUR).contains(&due), "silent for {}", due / MINUTE);
+    }
+}
+
+/// Where a run's calls come in its hour is not known: when the next one begins after one was left out, nothing is missing but that one.
+#[test]
+fn one_run_that_was_left_out_is_not_too_few() {
+    let mut rates = Rates::default();
+    let run = |hour: i64, n: i64| 20_000 * DAY + hour * HOUR + 40 * MINUTE + n * 6 * SECOND;
+    for hour in (0..14 * 24).chain(14 * 24 + 1..14 * 24 + 2) {
+        for n in 0..20 {
+            add(&mut rates, run(hour, n), 1);
+            assert_eq!(rates.too_few(run(hour, n), &Ask::new(11.7, 15.0)), None, "hour {hour}, call {n}");
+        }
     }
 }
 
@@ -375,6 +387,52 @@ fn a_rise_of_some_hours_is_told_where_orders_come_by_chance() {
     let told = orders(&mut rates, 21 * 24..21 * 24 + 3, 9.0, 7).expect("135 calls, 30 of them usual");
     assert!(HOUR <= told.window.length && told.window.length <= 3 * HOUR, "{told:?}");
     assert!(told.window.expected < 45.0, "{told:?}");
+}
+
+/// What grows slowly makes neither itself usual nor the day before it.
+#[test]
+fn a_rise_over_two_days_is_told_by_the_day() {
+    let mut rates = Rates::default();
+    orders(&mut rates, 0..21 * 24, 3.0, 7);
+    let rise = |hour: i64| 3.0 + hour as f64 / 8.0;
+    let told = (0..48).find_map(|hour| orders(&mut rates, 21 * 24 + hour..21 * 24 + hour + 1, rise(hour), 7));
+    let told = told.expect("three times as many in the end");
+    assert_eq!(told.window.length, DAY, "{told:?}");
+    assert!((300.0..450.0).contains(&told.window.expected), "{told:?}");
+}
+
+/// Five times as many orders on the first three days of a month, which is what subscriptions do, and as usual on the fourth.
+#[test]
+fn the_day_after_a_month_has_begun_is_no_spike() {
+    let mut rates = Rates::default();
+    // 2024-10-04 is the first day.
+    orders(&mut rates, 0..28 * 24, 3.0, 7);
+    orders(&mut rates, 28 * 24..31 * 24, 15.0, 7);
+    assert_eq!(orders(&mut rates, 31 * 24..32 * 24, 3.0, 7), None);
+}
+
+/// Bursts of a small key, at one hour or another, for so many days from New Year on; then sixty calls on the second of March.
+fn month_of_small_key(from: i64) -> Option<Excess> {
+    let mut rates = Rates::default();
+    let new_year = 20_454 * DAY;
+    for day in from..60 {
+        for burst in 0..4 {
+            let hour = (day * 7 + burst * 5) % 24;
+            (0..6).for_each(|n| add(&mut rates, new_year + day * DAY + hour * HOUR + n * 4 * MINUTE, 1));
+        }
+    }
+    (0..60).find_map(|n| {
+        let at = new_year + 60 * DAY + 9 * HOUR + n * MINUTE;
+        add(&mut rates, at, 1);
+        rates.too_many(at, &Ask::new(10.0, 20.0))
+    })
+}
+
+#[test]
+fn a_month_that_began_without_a_job_makes_the_next_one_news() {
+    assert_eq!(month_of_small_key(32), None, "no month has begun yet: it may be what the key does then");
+    let told = month_of_small_key(20).expect("February began without");
+    assert!(told.window.observed < 50, "{told:?}");
 }
 
 #[test]

@@ -40,9 +40,8 @@ const JOB_HOURS_MAX: i64 = 80;
 /// less than so much.
 const FEW: f64 = 0.35;
 const FEW_STILL: f64 = 0.5;
-/// Longer windows in which too few is looked for, and how much more surprise they take together.
+/// Longer windows in which too few is looked for.
 const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
-const FEW_MORE: f64 = 0.7;
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
 /// with so many at once.
@@ -170,20 +169,22 @@ impl Rates {
         let hour_long = is_few.then(|| {
             let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - HOUR;
             let window = Window { starts_at, length: HOUR, observed, expected };
-            (window, self.surprise_of_few(HOUR, observed as f64, expected), ask.surprise)
+            (window, self.surprise_of_few(HOUR, observed as f64, expected))
         });
         let longer = FEW_HOURS.iter().filter_map(|n| {
             let length = n * HOUR;
             let before: f64 = (hour - n + 1..hour).map(|hour| self.expected_low(hour)).sum();
-            let expected = (before + this * part) * level;
+            // Where a run's calls come in its hour is not known.
+            let this = if self.known.is_hourly { 0.0 } else { this * part };
+            let expected = (before + this) * level;
             let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
             (2.0 * ask.min_extra <= expected && observed <= FEW * expected).then(|| {
                 let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
-                (window, self.surprise_of_few(length, observed, expected), ask.surprise + FEW_MORE)
+                (window, self.surprise_of_few(length, observed, expected))
             })
         });
-        let found = hour_long.into_iter().chain(longer).find(|(_, surprise, needed)| needed <= surprise);
-        found.map(|(window, surprise, _)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
+        let found = hour_long.into_iter().chain(longer).find(|(_, surprise)| ask.surprise <= *surprise);
+        found.map(|(window, surprise)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
     }
 
     /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.

@@ -3,7 +3,7 @@
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_of_busy_times};
 use crate::engine::fleet::{Trait, Traits};
-use crate::time::{DAY, day_of_month};
+use crate::time::DAY;
 
 /// One length of window: how many times the usual it takes at least, whatever the odds. Short windows take more: when
 /// a gateway is slow everybody tries again, and no key's own past shows how much.
@@ -30,7 +30,7 @@ const SOME_HOURS: Millis = 3 * HOUR;
 const LONG: [Length; 3] = [
     Length { length: SOME_HOURS, floor: 2.2, burst: 0, fewer: 0.4 },
     Length { length: 6 * HOUR, floor: 2.2, burst: 0, fewer: 0.7 },
-    Length { length: DAY, floor: 2.2, burst: 0, fewer: 1.4 },
+    Length { length: DAY, floor: 2.2, burst: 0, fewer: 0.0 },
 ];
 /// A burst is as large as the largest ten minutes where it has no more than so many times their calls. Where so many times the calls of an
 /// hour nearby are no fewer, it is one that is expected there.
@@ -40,31 +40,26 @@ const BURST_OF_HOUR_TIMES: f64 = 2.0;
 const BURST_EXTRA_TIMES: f64 = 2.0;
 /// And so many times as many of what calls by the clock: it does not try again and again.
 const STEADY_EXTRA_TIMES: f64 = 0.5;
+/// A whole day takes so many times as many: a key's days scatter more than the few that it has shown.
+const DAY_EXTRA_TIMES: f64 = 3.0;
 /// Nearly every call ends where its hour has fewer calls, or half of them for those.
 const HOURS_CALLS: f64 = 8.0;
 /// From this share of the variance on, how busy times are is all that scatters.
 const BUSY_SHARE: f64 = 0.7;
 /// How much more of an hour's calls may have come than of the hour itself.
 const EARLY: f64 = 0.25;
-/// Days of the month on which its jobs run: its beginning, its middle and its end are paydays, and bills are made. How many
-/// days' calls, or times the expected ones, such a job may make before one was seen: a key that bills once a month may do
-/// little else, so until a month has passed it may be many times as much.
-const MONTH_JOBS: [std::ops::RangeInclusive<u32>; 3] = [1..=3, 15..=15, 28..=31];
+/// How many days' calls, or times the expected ones, a job that runs once a month may make before one was seen: a key that bills once a
+/// month may do little else, so until a month has passed it may be many times as much.
 const MONTH_DAYS: f64 = 100.0;
 const FIRST_MONTH_DAYS: f64 = 300.0;
 const MONTH_SEEN: u8 = 32;
 const MONTH_FLOOR: f64 = 60.0;
 /// A machine that calls by the clock, its hours varying no more than this many times as much as chance, makes no bills.
 const STEADY: f64 = 1.2;
-/// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well; and how far from that
-/// beginning on UTC it may be.
+/// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well.
 const BILLS_DAYS: f64 = 4.0;
-const BILLS_AROUND: Millis = 14 * HOUR;
 /// They take half an hour or so: as much of an hour's calls falls into ten minutes.
 const BILLS_SHARE: f64 = 0.3;
-/// And how much busier the beginning of a month may be for everybody.
-const MONTH_BEGINS: u32 = 3;
-const MONTH_TIMES: f64 = 1.5;
 /// Days after which each day of the week was seen, and calls a day below which that is waited for.
 const WEEK_SEEN: u8 = 8;
 const FEW_A_DAY: f64 = 50.0;
@@ -98,10 +93,9 @@ impl Rates {
         if ten < (GOES_ON * expected_ten).max(1.0) {
             return None;
         }
-        let month = if day_of_month(at + self.offset) <= MONTH_BEGINS { MONTH_TIMES } else { 1.0 };
-        let level = self.level().max(month);
+        let level = |length: Millis| self.level().max(self.month_times(at, length));
         let short = SHORT.iter().find_map(|length| {
-            let expected = self.expected_since(at, length.length) * level;
+            let expected = self.expected_since(at, length.length) * level(length.length);
             let observed = self.calls_since(at, length.length);
             self.judge(at, length, observed as f64, expected, ask)
         });
@@ -111,7 +105,8 @@ impl Rates {
                 let n = length.length / HOUR - 1;
                 if self.is_in_rows() {
                     // An hour is a few counts there: what it has come to is what the next ones are held against.
-                    let expected: f64 = (hour - n..=hour).map(|hour| self.expected_high(hour)).sum::<f64>() * month;
+                    let expected: f64 = (hour - n..=hour).map(|hour| self.expected_high(hour)).sum::<f64>()
+                        * self.month_times(at, length.length);
                     let is_judged = length.length != SOME_HOURS && expected * length.floor < hour_long * (n + 1) as f64;
                     let observed = self.hours_together(hour - n..=hour);
                     return if is_judged { self.judge(at, length, observed, expected, ask) } else { None };
@@ -119,6 +114,8 @@ impl Rates {
                 if length.length == SOME_HOURS && hour_long <= GOES_ON * self.expected_since(at, HOUR) {
                     return None;
                 }
+                // How the last day was says nothing of the last day.
+                let level = if length.length == DAY { self.month_times(at, DAY) } else { level(length.length) };
                 let expected = self.expected_in_hours(at, length.length) * level;
                 if hour_long * (n + 1) as f64 <= expected * length.floor {
                     return None;
@@ -164,6 +161,7 @@ impl Rates {
         let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
         let is_steady = self.hour.times_poisson() < STEADY;
         let min_extra = match () {
+            () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
             () if is_burst => BURST_EXTRA_TIMES * ask.min_extra,
             () if is_steady && WEEK_SEEN <= self.days_learned() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
@@ -179,7 +177,10 @@ impl Rates {
         let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
         let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
         let may_bill = is_little && !is_steady;
-        if (may_bill || self.known.does_jobs) && !self.is_in_rows() && self.is_day_of_jobs(at) && observed < months_work
+        if (may_bill || self.known.does_jobs)
+            && !self.is_in_rows()
+            && self.may_hold_jobs(at, length.length)
+            && observed < months_work
         {
             return None;
         }
@@ -307,16 +308,6 @@ impl Rates {
     }
 
     /// Whether it is the first day of a month on UTC or on the key's clock; on any clock where that is not known.
-    fn may_bill_at(&self, at: Millis) -> bool {
-        let around = if self.offset == 0 { [-BILLS_AROUND, BILLS_AROUND] } else { [0, self.offset] };
-        std::iter::once(0).chain(around).any(|offset| day_of_month(at + offset) == 1)
-    }
-
-    fn is_day_of_jobs(&self, at: Millis) -> bool {
-        let day = day_of_month(at + self.offset);
-        MONTH_JOBS.iter().any(|days| days.contains(&day))
-    }
-
     /// Calls in an hour that is always still for this key, where others are not.
     pub fn off_hours(&self, at: Millis, ask: &Ask) -> Option<Excess> {
         let observed = self.calls_since(at, HOUR);
