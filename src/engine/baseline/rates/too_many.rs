@@ -94,8 +94,9 @@ impl Rates {
             return None;
         }
         let level = |length: Millis| self.level().max(self.month_times(at, length));
+        let of_hour = level(HOUR);
         let short = SHORT.iter().find_map(|length| {
-            let expected = self.expected_since(at, length.length) * level(length.length);
+            let expected = self.expected_since(at, length.length) * of_hour;
             let observed = self.calls_since(at, length.length);
             self.judge(at, length, observed as f64, expected, ask)
         });
