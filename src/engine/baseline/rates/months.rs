@@ -7,10 +7,11 @@ use crate::time::{DAY, HOUR, day_of_month};
 /// Days of jobs, and how many days of a key must have been learned when they end for it to have seen them as a whole.
 const STRETCHES: [(std::ops::RangeInclusive<u32>, u8); STRETCH_COUNT] = [(1..=3, 4), (15..=15, 2), (28..=31, 5)];
 const STRETCH_COUNT: usize = 3;
+/// The place of a month's beginning among them.
+const BEGINNING: usize = 0;
 /// How far from the beginning of a month on UTC its bills may be made, where the key's clock is not known.
 const BILLS_AROUND: Millis = 14 * HOUR;
-/// Until which day a month begins; how much busier it may be for everybody then, and a whole day of it for a key that was not seen on one.
-const MONTH_BEGINS: u32 = 3;
+/// How much busier it may be for everybody when a month begins, and a whole day of it for a key that was not seen on one.
 const MONTH_TIMES: f64 = 1.5;
 const MONTH_DAY_TIMES: f64 = 3.0;
 /// Something that is not usual came in the present stretch.
@@ -48,7 +49,7 @@ impl MonthDays {
 
     /// Whether they may at the beginning of a month.
     pub(super) fn may_begin(self) -> bool {
-        self.is_open(0)
+        self.is_open(BEGINNING)
     }
 
     fn is_open(self, place: usize) -> bool {
@@ -77,7 +78,7 @@ impl Rates {
     /// How much busier the beginning of a month may be for everybody, in a window of such a length (a day at most) that ends at a time.
     pub(super) fn month_times(&self, at: Millis, length: Millis) -> f64 {
         match () {
-            () if [at, at - length].into_iter().all(|at| MONTH_BEGINS < day_of_month(at + self.offset)) => 1.0,
+            () if [at, at - length].into_iter().all(|at| place(at + self.offset) != Some(BEGINNING)) => 1.0,
             () if length < DAY || !self.months.may_begin() => MONTH_TIMES,
             () => MONTH_DAY_TIMES,
         }
