@@ -271,7 +271,7 @@ pub struct Watch {
     pub lull: Option<(Millis, Millis)>,
     /// The newest event.
     pub seen_to: Option<Millis>,
-    /// Since when no week has passed without an event: a few early ones are no watching.
+    /// The first full day (UTC) since when no week has passed without an event: a few early ones are no watching.
     pub steady_since: Option<Millis>,
 }
 

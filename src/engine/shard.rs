@@ -39,7 +39,7 @@ pub use counts::ShardCounts;
 use timers::{Next, Reached, around};
 
 /// A partition that has no event for so long has hardly begun.
-const UNSTEADY: Millis = 7 * DAY;
+pub const UNSTEADY: Millis = 7 * DAY;
 /// Silence of a whole partition is looked at from this length on, once so many days of it have been seen.
 const SILENCE_MIN: Millis = 5 * MINUTE;
 const STREAM_DAYS: u8 = 3;
@@ -201,8 +201,10 @@ impl Shard {
     /// Notes that time has come to `now`. Watching counts from the first full day, so that partitions which begin
     /// within the same day agree; after a gap it goes on with the next event.
     pub fn watch_from(&mut self, now: Millis, world: World<'_>) {
-        if self.watch.since.is_none() {
-            self.watch.since = Some((now.div_euclid(DAY) + 1) * DAY);
+        if self.watch.seen_to.is_none_or(|last| UNSTEADY <= now - last) {
+            let from = next_day(now);
+            self.watch.since.get_or_insert(from);
+            self.watch.steady_since = Some(from);
             self.schedule_all(world);
         }
         if self.is_silent_at(now) {
@@ -214,9 +216,6 @@ impl Shard {
                 Some(last) => self.watch.lull = Some((last, now)),
                 None => (self.watch.gap_from, self.watch.resumed_at) = (self.watch.seen_to, Some(now)),
             }
-        }
-        if self.watch.seen_to.is_none_or(|last| UNSTEADY <= now - last) {
-            self.watch.steady_since = Some(now);
         }
         self.watch.seen_to = self.watch.seen_to.max(Some(now));
         // The partition is no key: the fleet says nothing about it.
@@ -264,6 +263,7 @@ impl Shard {
         self.watch.in_gap = true;
     }
 
+    /// Looks at every subject's timers anew.
     fn schedule_all(&mut self, world: World<'_>) {
         for at in 0..self.slots.len() as u32 {
             if self.slots[at as usize].is_some() {
@@ -572,4 +572,9 @@ impl Shard {
             self.mark_dirty(at);
         }
     }
+}
+
+/// When the first full day (UTC) after a time begins.
+fn next_day(now: Millis) -> Millis {
+    (now.div_euclid(DAY) + 1) * DAY
 }

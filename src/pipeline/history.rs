@@ -1,6 +1,7 @@
 //! A start from what `replay --save-state` has learned: the stream is judged from where the history ends.
 
 use crate::engine::detect::Watch;
+use crate::engine::shard::UNSTEADY;
 use crate::engine::snapshot::{self, ShardState};
 use crate::store::{Store, StoreError};
 use crate::time::{DAY, Millis};
@@ -32,8 +33,14 @@ impl History {
     fn of(states: &[ShardState]) -> Option<History> {
         let learned_to = states.iter().filter_map(|state| state.now).max()?;
         let since = states.iter().filter_map(|state| state.watch.since).min();
-        let steady_since = states.iter().filter_map(|state| state.watch.steady_since).max();
-        Some(History { learned_to, watch: Watch { since, steady_since, ..Watch::default() } })
+        // A part that saw a few early events and none since has not watched.
+        let watching = |watch: &&Watch| watch.seen_to.is_some_and(|last| learned_to - last < UNSTEADY);
+        let steady_since =
+            states.iter().map(|state| &state.watch).filter(watching).filter_map(|watch| watch.steady_since).min();
+        Some(History {
+            learned_to,
+            watch: Watch { since, steady_since, seen_to: Some(learned_to), ..Watch::default() },
+        })
     }
 
     /// Whether an event at `ts` was in the files already.

@@ -34,6 +34,13 @@ fn time_before_the_watch_does_not_count() {
 }
 
 #[test]
+fn a_few_early_events_are_no_watch() {
+    // One call came, then none for weeks: a consumer that was tried out. Watched from the first full day of the rest.
+    let begins = "0d m3/early denied 203.0.113.1\n 25d07:00..60d/6h m2/busy ok 203.0.113.1\n";
+    check(&format!("{begins} fact 0d created k created=0d"), "k 36d00:00.. info r1");
+}
+
+#[test]
 fn use_ends_it() {
     check(
         &format!("{BUSY} 3d07:00 k ok 203.0.113.1\n 20d k ok 203.0.113.1"),

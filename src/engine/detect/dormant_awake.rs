@@ -77,7 +77,7 @@ impl Detector for DormantAwake {
 fn unused_since(sight: &Sight<'_>) -> Option<Millis> {
     let since = sight.key.last_accepted.or_else(|| {
         let watch = sight.watch;
-        let (watched, made) = (watch.since?.max(watch.steady_since?), sight.facts?.created_at?);
+        let (watched, made) = (watch.steady_since?, sight.facts?.created_at?);
         (made < watched).then_some(watched)
     })?;
     // It may have been used while messages were missing.

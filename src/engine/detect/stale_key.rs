@@ -30,7 +30,7 @@ impl StaleKey {
     fn unused_since(&self, still: &Still<'_>) -> Option<Millis> {
         let seen = still.key.last_accepted.or_else(|| {
             let created = still.facts.and_then(|f| f.created_at)?;
-            Some(created.max(still.watch.since?))
+            Some(created.max(still.watch.steady_since?))
         });
         // It may have been used while messages were missing.
         seen.map(|at| still.watch.resumed_at.map_or(at, |resumed| at.max(resumed)))
@@ -61,7 +61,7 @@ impl Detector for StaleKey {
             vec![("unused_days", (self.unused_for / DAY).into()), ("never_used", never.into())];
         evidence.extend(still.key.last_accepted.map(|last| ("last_used_at", rfc3339(last).into())));
         evidence.extend(still.facts.and_then(|f| f.created_at).map(|created| ("created_at", rfc3339(created).into())));
-        evidence.extend(still.watch.since.map(|since| ("watched_since", rfc3339(since).into())));
+        evidence.extend(still.watch.steady_since.map(|since| ("watched_since", rfc3339(since).into())));
         let since = if never { "since it was created" } else { "since its last accepted call" };
         Verdict::Sign(Box::new(Sign {
             opens: true,
@@ -102,7 +102,7 @@ mod tests {
         ] {
             let key = KeyFeatures { last_accepted, ..KeyFeatures::new("k") };
             let facts = KeyFacts { created_at, revoked_at, ..KeyFacts::default() };
-            let watch = Watch { since: Some(5 * D), resumed_at, ..Watch::default() };
+            let watch = Watch { since: Some(D), steady_since: Some(5 * D), resumed_at, ..Watch::default() };
             let still = Still { watch, ..Still::of(&facts, &key) };
             let due = StaleKey { unused_for: 10 * D }.due(&still, false);
             assert_eq!(
