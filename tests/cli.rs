@@ -283,8 +283,10 @@ fn a_rule_that_asks_for_places_without_a_database_is_remarked() {
 
 #[test]
 fn what_ships_is_valid() {
-    let ran = keywatch(&["config", "check", "--config", "keywatch.example.yml"]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 24 rules from rules\n"));
+    for named in [&["--config", "keywatch.example.yml"][..], &["keywatch.example.yml"]] {
+        let ran = keywatch(&[&["config", "check"], named].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "keywatch.example.yml: fine, with 24 rules from rules\n"));
+    }
     let ran = keywatch(&["rules", "check"]);
     assert!(ran.code == Some(0) && ran.out.starts_with("rules: fine, 24 rules, version "), "{}{}", ran.out, ran.err);
 }

@@ -1,6 +1,6 @@
 //! `keywatch config check`: every problem at once; and the schema.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -17,7 +17,14 @@ use crate::yaml::render;
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Report every problem of the configuration, and of the rules and databases that it names
-    Check(ConfigArg),
+    Check {
+        /// The configuration file, as `--config` names it
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// Where it is
+        #[command(flatten)]
+        arg: ConfigArg,
+    },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
 }
@@ -29,13 +36,14 @@ pub fn load_config(path: &Path) -> Result<Config, Failure> {
 
 /// `keywatch config …`
 pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
-    let ConfigCommand::Check(arg) = command else {
+    let ConfigCommand::Check { file, arg } = command else {
         say(&schema::text());
         return Ok(());
     };
-    let config = load_config(&arg.config)?;
+    let path = file.as_ref().unwrap_or(&arg.config);
+    let config = load_config(path)?;
     let named_in = |field: &str, what: String| {
-        Failure::No(format!("{}\n\nhint: `{field}` in {} names it", what.trim_end(), arg.config.display()))
+        Failure::No(format!("{}\n\nhint: `{field}` in {} names it", what.trim_end(), path.display()))
     };
     let rules =
         read_rules(&config.rules.directory, &config.brand).map_err(|what| match config.rules.directory.is_dir() {
@@ -54,7 +62,7 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
     }
     say(&format!(
         "{}: fine, with {} from {}",
-        arg.config.display(),
+        path.display(),
         count_of(rules.rules.len()),
         config.rules.directory.display()
     ));
