@@ -1,5 +1,6 @@
 //! What is remembered about normal use, in bounded room and independent of any rule.
 
+mod cohorts;
 pub mod negative_binomial;
 pub mod networks;
 pub mod profile;

@@ -6,9 +6,11 @@
 
 use std::borrow::Cow;
 
+use super::cohorts;
 use crate::time::{HOUR, Millis};
 
-const HOURS: usize = 24;
+/// Hours of a day.
+pub(super) const HOURS: usize = 24;
 const WEEK: usize = 7 * HOURS;
 /// Working days and weekends.
 const CLASSES: usize = 2;
@@ -27,6 +29,8 @@ const ENOUGH_FOR_WEEKS: f64 = 0.25;
 const SLOWEST_DAY: f32 = 0.1;
 const SLOWEST_WEEK: f32 = 0.25;
 
+/// This share of a day's calls in three hours is most of them.
+const FEW_HOURS: f64 = 0.6;
 /// A day of rest has so much of another's calls at most.
 const REST: f64 = 0.25;
 
@@ -39,6 +43,8 @@ pub struct Profile {
     n_days: [u16; CLASSES],
     /// By hour of the week, once a day has been learned and there is enough to tell.
     weeks: Option<Box<Weeks>>,
+    /// What is expected of days of which few were learned: it follows from the rest, and is worked out when an hour is learned.
+    young: Option<Box<[[f32; HOURS]; CLASSES]>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +69,7 @@ pub struct ProfileParts<'a> {
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { days: [[0; HOURS]; CLASSES], n_days: [0; CLASSES], weeks: None }
+        Profile { days: [[0; HOURS]; CLASSES], n_days: [0; CLASSES], weeks: None, young: None }
     }
 }
 
@@ -102,6 +108,7 @@ impl Profile {
             weeks.mean.copy_from_slice(&parts.weeks);
             profile.weeks = Some(Box::new(weeks));
         }
+        profile.lean_on_cohorts();
         profile
     }
 
@@ -114,6 +121,7 @@ impl Profile {
         let old = unpack(*mean);
         *mean = pack(old + weight * (usual as f32 - old));
         *n = n.saturating_add(1);
+        self.lean_on_cohorts();
         let is_little = self.mean_hour() < ENOUGH_FOR_WEEKS && calls < ENOUGH_FOR_WEEKS * 7.0 * HOURS as f64;
         if self.weeks.is_none() && (self.days_learned() == 0 || is_little) {
             return;
@@ -126,13 +134,34 @@ impl Profile {
         weeks.n = weeks.n.saturating_add(1);
     }
 
+    /// Works out what is expected of days of which few were learned.
+    fn lean_on_cohorts(&mut self) {
+        let days = self.n_days.map(|n| f64::from(n) / HOURS as f64);
+        let is_young = |days: f64| (1.0..cohorts::DAYS).contains(&days);
+        if !days.into_iter().any(is_young) {
+            self.young = None;
+            return;
+        }
+        let mut young = self.young.take().unwrap_or_default();
+        for (of, (own, days)) in young.iter_mut().zip(self.days.iter().zip(days)) {
+            *of = cohorts::expected(&own.map(|calls| f64::from(unpack(calls))), days).map(|calls| calls as f32);
+        }
+        self.young = Some(young);
+    }
+
+    /// Calls of a class of days at an hour of the day.
+    fn of_like_days(&self, class: usize, of_day: usize) -> f64 {
+        let own = || unpack(self.days[class][of_day]);
+        f64::from(self.young.as_ref().map_or_else(own, |young| young[class][of_day]))
+    }
+
     /// Calls expected in an hour on the key's clock.
     pub fn expected(&self, hour: i64) -> f64 {
         let (weekday, of_day) = place(hour);
         let like = class(weekday);
         // The first weekend leans on working days, and the other way round.
         let like = if self.n_days[like] < HOURS as u16 { 1 - like } else { like };
-        let pooled = f64::from(unpack(self.days[like][of_day]));
+        let pooled = self.of_like_days(like, of_day);
         let Some(weeks) = self.weeks.as_ref().filter(|weeks| WEEK as u16 <= weeks.n) else { return pooled };
         let n = f64::from((weeks.n / WEEK as u16).min(8));
         let own = f64::from(unpack(weeks.mean[weekday * HOURS + of_day]));
@@ -152,7 +181,7 @@ impl Profile {
         let expected = self.expected(hour);
         let Some(weeks) = self.weeks.as_ref().filter(|weeks| WEEK as u16 <= weeks.n) else { return expected };
         let (weekday, of_day) = place(hour);
-        let like = f64::from(unpack(self.days[class(weekday)][of_day]));
+        let like = self.of_like_days(class(weekday), of_day);
         let own = f64::from(unpack(weeks.mean[weekday * HOURS + of_day]));
         expected.min(OWN_WEEK_TIMES * own).min(LIKE_DAYS_TIMES * like)
     }
@@ -206,6 +235,11 @@ impl Profile {
     /// Calls expected in the busiest hour of like days.
     pub fn busiest(&self) -> f64 {
         self.days.as_flattened().iter().map(|calls| f64::from(unpack(*calls))).fold(0.0, f64::max)
+    }
+
+    /// Whether most of a day's calls fall into three hours, as those of a nightly job do.
+    pub fn is_in_few_hours(&self) -> bool {
+        self.concentration() >= FEW_HOURS
     }
 
     /// The share of a day's calls that falls into its three busiest hours: near 1 for a nightly job.
