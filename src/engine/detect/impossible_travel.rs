@@ -19,8 +19,8 @@ const NEW_FOR: Millis = DAY;
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ImpossibleTravel,
     doc: "Accepted calls from a country that is new to the key and its merchant, while the usual networks in other \
-          countries go on. Servers have many exits, so a country that the key has used before is never a sign. Needs a \
-          GeoIP database with countries.",
+          countries go on. Servers have many exits, so a country that the key has used before is never a sign, nor is the \
+          usual program in another one of the usual provider. Needs a GeoIP database with countries.",
     fires: Fires::OnAccepted,
     params: &[ParamSpec {
         name: "quiet",
@@ -44,7 +44,9 @@ impl Detector for ImpossibleTravel {
         }
         let first_at = novelty.network.first_at(ts);
         let is_first_week = key.baseline_since().is_none_or(|since| first_at - since < WEEK);
-        if NEW_FOR < ts - first_at || (is_first_week && novelty.is_usual_program() && !novelty.has_other_signs()) {
+        // A usual program in another country of the usual provider is a new region: servers do not travel.
+        let is_moved = is_first_week || novelty.provider == Known::Yes;
+        if NEW_FOR < ts - first_at || (is_moved && novelty.is_usual_program() && !novelty.has_other_signs()) {
             return Verdict::Nothing;
         }
         let home = key.networks.entries().iter().filter(|seen| {
