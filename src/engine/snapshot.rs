@@ -27,11 +27,11 @@ mod habits;
 mod numbers;
 
 use cases::{StoredCase, load_case, store_case};
-use habits::{Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8};
+use habits::{Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8, StoredHabitsV9};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 9;
+pub const VERSION: u8 = 10;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -253,6 +253,10 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         }
         8 => {
             let (stored, habits): (_, StoredHabitsV8) = postcard::from_bytes(rest).map_err(damaged)?;
+            (stored, habits.into())
+        }
+        9 => {
+            let (stored, habits): (_, StoredHabitsV9) = postcard::from_bytes(rest).map_err(damaged)?;
             (stored, habits.into())
         }
         _ => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::{Foresight, KeyClock, Rates, Silences};
+use keywatch::engine::baseline::rates::{Foresight, KeyClock, Rates, Run, Runs, Silences};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -28,11 +28,13 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
+        let runs = key.features.rates.runs().clone();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
         key.features.rates.set_clumps(clumps);
         key.features.rates.set_foresight(foresight);
+        key.features.rates.set_runs(runs);
     }
     subject
 }
@@ -61,12 +63,20 @@ fn stream() -> Rates {
     let mut stream = Rates::default();
     stream.set_clumps(CLUMPS);
     stream.set_foresight(foresight());
+    stream.set_runs(Runs::new([RUN]));
     stream
+}
+
+/// What version 9 stored: no runs.
+fn without_runs() -> ShardState {
+    let mut state = state();
+    state.stream.set_runs(Runs::default());
+    state
 }
 
 /// What the versions before 9 stored, of a partition of which no hour was learned: five hours, and no days of the month.
 fn of_five_hours() -> ShardState {
-    let mut state = state();
+    let mut state = without_runs();
     state.stream.set_foresight(Foresight { hours: [0; 23], months: [0; 3], ..foresight() });
     state
 }
@@ -104,6 +114,7 @@ const SOME: [f32; 3] = [1.5, 2.5, 3.5];
 const BELOW: f32 = 6.5;
 /// The five hours that older versions stored, by their number modulo five.
 const FIVE_HOURS: [u16; 5] = [16_256, 0, 16_384, 16_448, 1];
+const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 fn foresight() -> Foresight {
@@ -130,6 +141,7 @@ fn rich() -> Subject {
     key.features.rates.set_silences(SILENCES);
     key.features.rates.set_clumps(CLUMPS);
     key.features.rates.set_foresight(foresight());
+    key.features.rates.set_runs(Runs::new([RUN]));
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -264,7 +276,14 @@ fn version_8_is_read_for_ever() {
 fn version_9_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v9"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.foresight() == foresight()));
-    assert_eq!(decode_shard(&golden("shard.v9")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v9")).unwrap(), without_runs());
+}
+
+#[test]
+fn version_10_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v10"), 42).unwrap();
+    assert!(subject.keys.iter().any(|key| key.features.rates.runs().iter().eq([RUN])));
+    assert_eq!(decode_shard(&golden("shard.v10")).unwrap(), state());
 }
 
 #[test]

@@ -39,6 +39,13 @@ const EDGE: f64 = 2.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
 
+/// Where more than usual came once, no more is missed than so many times the calls of an average hour.
+const RUN_IS_NO_HABIT: f64 = 2.0;
+/// An hour of so many calls and more was missed where so much of it came, and so many times that is missed the day after.
+const MISSED_FROM: f64 = 20.0;
+const MISSED: f64 = 0.35;
+const MISSED_TIMES: f64 = 1.5;
+
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
@@ -88,6 +95,7 @@ pub struct Rates {
     foreseen: [u16; FORESEEN],
     silences: Silences,
     months: MonthDays,
+    runs: Runs,
     known: Known,
 }
 
@@ -239,6 +247,7 @@ impl Default for Rates {
             foreseen: [0; FORESEEN],
             silences: Silences::default(),
             months: MonthDays::default(),
+            runs: Runs::default(),
             known: Known::default(),
         }
     }
@@ -319,7 +328,7 @@ impl Rates {
         let mean_hour = self.profile.mean_hour();
         let peak = f64::from(self.peak);
         let usual_day = mean_hour * (DAY / HOUR) as f64;
-        let does_jobs_only = self.profile.concentration() >= 0.6;
+        let does_jobs_only = self.profile.is_in_few_hours();
         let does_jobs = does_jobs_only || (10.0 <= peak && usual_day <= peak);
         // One large run among much else makes no job of it.
         let is_of_jobs = does_jobs_only || (does_jobs && usual_day < MUCH_ELSE);
@@ -340,7 +349,7 @@ impl Rates {
         let of = |offset: Millis, ahead: i64| profile::hour_of(hour * HOUR, offset) + ahead;
         let near = [-1, 0, 1].map(|ahead| self.most(|offset| self.profile.expected(of(offset, ahead))) as f32);
         let near = near.into_iter().fold(0.0, f32::max);
-        let low = [-1, 0].map(|ahead| self.least(|offset| self.profile.expected_low(of(offset, ahead))) as f32);
+        let low = [-1, 0].map(|ahead| self.expected_low(hour + ahead) as f32);
         let high = [-2, -1, 0, 1].map(|ahead| self.expected_high(hour + ahead));
         // Work does not start at the full hour.
         let smooth = |before: f64, this: f64, after: f64| this.max(0.5 * before.max(after)) as f32;
@@ -413,7 +422,21 @@ impl Rates {
 
     /// The same where too many would be worse than too few.
     fn expected_low(&self, hour: i64) -> f64 {
-        self.least(|offset| self.profile.expected_low(profile::hour_of(hour * HOUR, offset)))
+        let low = |hour: i64| self.least(|offset| self.profile.expected_low(profile::hour_of(hour * HOUR, offset)));
+        let mut expected = low(hour);
+        // What came far more than usual once is no reason to miss it.
+        if self.runs.came_once_at(profile::hour_of(hour * HOUR, self.offset)) {
+            expected = expected.min(RUN_IS_NO_HABIT * self.mean_hour());
+        }
+        // Nor is what was missed yesterday: a job that has moved would be missed every night.
+        let yesterday = hour - 24;
+        if (self.learned_to - HOURS as i64..self.learned_to).contains(&yesterday) {
+            let (came, usual) = (self.hour_total(yesterday), low(yesterday));
+            if MISSED_FROM <= usual && came < MISSED * usual {
+                expected = expected.min(MISSED_TIMES * came);
+            }
+        }
+        expected
     }
 
     /// The same where too few would be worse, with a little of both neighbours.
@@ -514,6 +537,7 @@ mod dispersion;
 mod learn;
 mod months;
 mod parts;
+mod runs;
 mod silences;
 mod teach;
 mod too_few;
@@ -522,6 +546,7 @@ mod too_many;
 pub use clock::KeyClock;
 pub use months::MonthDays;
 pub use parts::{FiveHours, Foresight, RatesParts};
+pub use runs::{Run, Runs};
 pub use silences::Silences;
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     doc: "Accepted calls in the last 4, 10, 30 or 60 minutes, 3 or 6 hours, or day beyond what the key's own hours of the week and \
           its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
           the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
-          again when a gateway is slow; a key that works in bursts must make a larger one than ever.",
+          again when a gateway is slow; a key that works in bursts must make a larger one than ever, and what came at this \
+          time of day before is usual there.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {

@@ -1,9 +1,9 @@
-//! What versions 5 to 9 added behind a shard: its last short gap, and what its stream has shown.
+//! What versions 5 to 10 added behind a shard: its last short gap, and what its stream has shown.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, StoredShard, StoredShardV1, StoredShardV2, read};
-use crate::engine::baseline::rates::{FiveHours, Foresight, Rates};
+use crate::engine::baseline::rates::{FiveHours, Foresight, Rates, Run, Runs};
 use crate::engine::detect::Watch;
 use crate::time::Millis;
 
@@ -27,6 +27,10 @@ struct StoredBelow(Option<f32>);
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredForeseen(Option<Foresight>);
 
+/// What version 10 added behind that: its runs.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredRuns(Vec<Run>);
+
 /// What any version has behind a shard.
 #[derive(Default)]
 pub(super) struct Behind {
@@ -35,15 +39,17 @@ pub(super) struct Behind {
     five_hours: StoredFiveHours,
     below: StoredBelow,
     foreseen: StoredForeseen,
+    runs: StoredRuns,
 }
 
 /// A shard as it is written, with all that is behind it.
-pub(super) fn with<'a>(
-    stored: StoredShard<'a>,
-    watch: &Watch,
-    stream: &Rates,
-) -> (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen) {
-    (stored, StoredLull(watch.lull), StoredClumps(stream.clumps()), StoredForeseen(Some(stream.foresight())))
+type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns);
+
+/// Puts behind a shard what is written there.
+pub(super) fn with<'a>(stored: StoredShard<'a>, watch: &Watch, stream: &Rates) -> Written<'a> {
+    let (lull, clumps) = (StoredLull(watch.lull), StoredClumps(stream.clumps()));
+    let (foreseen, runs) = (StoredForeseen(Some(stream.foresight())), StoredRuns(stream.runs().iter().collect()));
+    (stored, lull, clumps, foreseen, runs)
 }
 
 /// Reads a shard of any version.
@@ -68,9 +74,13 @@ pub(super) fn read_shard(bytes: &[u8]) -> Result<(StoredShard<'_>, Behind), Snap
             let (stored, lull, clumps, five_hours, below) = read(bytes)?;
             (stored, Behind { lull, clumps, five_hours, below, ..Behind::default() })
         }
-        _ => {
+        Some(9) => {
             let (stored, lull, clumps, foreseen) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, ..Behind::default() })
+        }
+        _ => {
+            let (stored, lull, clumps, foreseen, runs): Written<'_> = read(bytes)?;
+            (stored, Behind { lull, clumps, foreseen, runs, ..Behind::default() })
         }
     })
 }
@@ -88,6 +98,7 @@ impl Behind {
         if let Some(foreseen) = self.foreseen.0 {
             stream.set_foresight(foreseen);
         }
+        stream.set_runs(Runs::new(self.runs.0));
         self.lull.0
     }
 }

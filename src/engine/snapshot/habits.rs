@@ -1,15 +1,21 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 9, behind
-//! the subject.
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 10,
+//! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Silences};
+use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Run, Runs, Silences};
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_9: StoredHabitsV9,
+    runs: Vec<(u32, Vec<Run>)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV9 {
     of_version_6: StoredHabitsV6,
     foreseen: Vec<(u32, Foresight)>,
 }
@@ -60,7 +66,13 @@ impl From<StoredHabits> for Habits {
 
 impl From<StoredHabitsV6> for Habits {
     fn from(of_version_6: StoredHabitsV6) -> Self {
-        StoredHabits { of_version_6, foreseen: Vec::new() }.into()
+        StoredHabitsV9 { of_version_6, foreseen: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV9> for Habits {
+    fn from(of_version_9: StoredHabitsV9) -> Self {
+        StoredHabits { of_version_9, runs: Vec::new() }.into()
     }
 }
 
@@ -89,16 +101,21 @@ impl StoredHabits {
         };
         let clumps = clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect();
         let used = rates().filter(|(_, rates)| !rates.is_empty());
+        let runs = rates().map(|(place, rates)| (place, rates.runs().iter().collect::<Vec<_>>()));
         StoredHabits {
-            of_version_6: StoredHabitsV6 { of_version_5, clumps },
-            foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
+            of_version_9: StoredHabitsV9 {
+                of_version_6: StoredHabitsV6 { of_version_5, clumps },
+                foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
+            },
+            runs: runs.filter(|(_, runs)| !runs.is_empty()).collect(),
         }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_6, foreseen } = self.now;
+        let StoredHabits { of_version_9, runs } = self.now;
+        let StoredHabitsV9 { of_version_6, foreseen } = of_version_9;
         let StoredHabitsV6 { of_version_5, clumps } = of_version_6;
         for (place, lag, other, lead, hours, stays) in of_version_5.clocks {
             rates_of(keys, place)?.set_clock(KeyClock { lag, other, lead, hours, stays });
@@ -117,6 +134,9 @@ impl Habits {
         }
         for (place, foreseen) in foreseen {
             rates_of(keys, place)?.set_foresight(foreseen);
+        }
+        for (place, runs) in runs {
+            rates_of(keys, place)?.set_runs(Runs::new(runs));
         }
         Ok(())
     }

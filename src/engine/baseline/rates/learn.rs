@@ -109,7 +109,11 @@ impl Rates {
                 let share = busiest / total - by_chance(total / self.clumps.size());
                 self.bursts += BURST_WEIGHT * (share as f32 - self.bursts);
             }
-            self.months.learn(on_its_clock, learned < total && JOB_FROM <= total, days_learned);
+            let is_job = learned < total && JOB_FROM <= total;
+            self.months.learn(on_its_clock, is_job, days_learned);
+            if is_job && !self.is_in_rows() {
+                self.runs.learn(on_its_clock, &tens, total);
+            }
             if knows_like
                 && total < mu
                 && surprise_low(total as u64, mu, alpha) > HOLD_OUT_LOW

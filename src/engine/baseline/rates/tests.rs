@@ -21,6 +21,7 @@ fn stored(rates: &Rates) -> Rates {
     let mut stored = Rates::from_parts(&rates.to_parts());
     stored.set_clumps(rates.clumps());
     stored.set_foresight(rates.foresight());
+    stored.set_runs(rates.runs().clone());
     stored
 }
 
@@ -463,4 +464,35 @@ fn a_still_day_that_is_new_does_not_tell_the_clock() {
         }
     }
     assert_eq!(rates.offset, HOUR, "it follows its zone");
+}
+
+/// Hour by hour from the beginning of day 20,000 on, evenly: so many calls in each.
+fn by_the_hour(hours: i64, calls: impl Fn(i64) -> u32) -> Rates {
+    let mut rates = Rates::default();
+    for hour in 20_000 * 24..20_000 * 24 + hours {
+        let (n, start) = (calls(hour - 20_000 * 24), hour * HOUR);
+        (0..n).for_each(|call| rates.add(start + i64::from(call) * HOUR / i64::from(n), 1, AROUND, |_| 0));
+    }
+    rates
+}
+
+#[test]
+fn what_came_once_is_not_missed_a_week_later() {
+    let sale = 12 * 24 + 10;
+    let rates = by_the_hour(19 * 24, |hour| if (sale..sale + 3).contains(&hour) { 600 } else { 6 });
+    for hour in (sale..sale + 3).map(|hour| 20_000 * 24 + hour + 7 * 24) {
+        assert!(100.0 < rates.expected_in(hour), "{}", rates.expected_in(hour));
+        assert!(rates.expected_low(hour) < 20.0, "{}", rates.expected_low(hour));
+    }
+}
+
+#[test]
+fn what_was_missed_yesterday_is_no_news_today() {
+    let is_job = |hour: i64| (3..6).contains(&hour.rem_euclid(24)) && hour < 14 * 24;
+    let rates = |days: i64| by_the_hour(days * 24 + 2, |hour| if is_job(hour) { 600 } else { 60 });
+    let expected = [14, 15].map(|day| rates(day).expected_low((20_000 + day) * 24 + 4));
+    assert!(400.0 < expected[0] && expected[1] < 100.0, "{expected:?}");
+    // An hour of little by chance says nothing of the day after.
+    let few = by_the_hour(14 * 24 + 2, |hour| if hour == 13 * 24 + 4 { 0 } else { 8 });
+    assert!(5.0 < few.expected_low(20_014 * 24 + 4));
 }

@@ -24,9 +24,7 @@ const SCATTER_OF_MANY: f64 = 0.1;
 const BACK: f64 = 0.6;
 const BACK_FOR: [Millis; 2] = [10 * MINUTE, 30 * MINUTE];
 const BACK_CALLS: f64 = 15.0;
-/// A job's calls fall into three hours of the day, at least so much of them.
-const JOB_SHARE: f64 = 0.6;
-/// It was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
+/// A job was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
 const JOB_PART: f64 = 0.5;
 const JOB_GRACE_HOURS: i64 = 2;
 const JOB_REST: f64 = 0.1;
@@ -125,7 +123,7 @@ impl Rates {
 
     /// When a job that runs every day has missed its hours: they are over, and some more have passed.
     fn job_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if self.profile.concentration() < JOB_SHARE || !self.profile.knows_weeks() {
+        if !self.profile.is_in_few_hours() || !self.profile.knows_weeks() {
             return None;
         }
         let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());

@@ -167,7 +167,13 @@ impl Rates {
             () if is_steady && WEEK_SEEN <= self.days_learned() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
         };
-        if observed < expected * floor * ask.floors || observed - expected < min_extra {
+        let is_enough = |expected: f64| expected * floor * ask.floors <= observed && min_extra <= observed - expected;
+        if !is_enough(expected) {
+            return None;
+        }
+        // What comes at this time of day is usual there.
+        let expected = expected + self.usual_runs(at, length.length);
+        if !is_enough(expected) {
             return None;
         }
         // Before each day of the week was seen once, what comes once a week looks like nothing before.
