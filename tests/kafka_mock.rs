@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "waiting for a broker is bounded by real time")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keywatch::source::kafka::testing::{Mock, Producer, plain_config};
@@ -287,6 +288,42 @@ fn two_consumers_share_the_partitions_and_every_message_is_delivered() {
     seen.sort();
     let expected = (0..4).flat_map(|partition| (0..800).map(move |n| (partition, n, format!("message {n}"))));
     assert!(seen.into_iter().eq(expected), "each message exactly once");
+}
+
+/// The pipeline wants no more of a partition, then others are assigned, and while that goes on it wants more again: an assignment resumes
+/// what it adds, and nothing else.
+#[test]
+fn what_was_held_back_before_an_assignment_goes_on_after_it() {
+    let (mock, producer) = started("auth-events", 4);
+    let mut first = Pipeline::start(&mock, "auth-events", 8, Patience::default());
+    first.until("all partitions", |pipeline, _| pipeline.owned.len() == 4);
+    let mut second = Pipeline::start(&mock, "auth-events", 8, Patience::default());
+    let end = Instant::now() + DEADLINE;
+    while first.owned.len() != 2 || second.owned.len() != 2 {
+        first.step();
+        second.step();
+        assert!(Instant::now() < end, "owned: {:?} and {:?}", first.owned, second.owned);
+    }
+    let (link, held) = (second.consuming.link.clone(), (Arc::from("auth-events"), second.owned[0]));
+    link.hold(&held, true);
+    // Many turns of the reading loop.
+    let waits_until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < waits_until {
+        first.step();
+        second.step();
+    }
+    first.stop();
+    while second.owned.len() != 4 {
+        assert!(Instant::now() < end, "owned: {:?}", second.owned);
+        let Some(event) = second.peek() else { continue };
+        if matches!(event, SourceEvent::Assigned(_)) {
+            link.hold(&held, false);
+        }
+        second.handle(event);
+    }
+    (0..4).for_each(|partition| produce(&producer, "auth-events", partition, 0..50));
+    second.until("all messages", |pipeline, _| pipeline.seen.len() >= 200);
+    second.stop();
 }
 
 #[test]

@@ -48,19 +48,13 @@ pub(super) struct State {
     /// What the channel had no room for yet.
     pub(super) outbox: VecDeque<SourceEvent>,
     pub(super) held: Vec<Held>,
-    /// Reading is paused until the channel has room.
-    pub(super) paused: bool,
-    /// Partitions of which nothing is read until the pipeline wants more.
-    pub(super) holding: BTreeSet<Partition>,
+    /// The channel had no room: nothing is read.
+    pub(super) is_full: bool,
+    /// Partitions that the client was told to pause. What is assigned anew is not paused; what was assigned before stays as it is.
+    pub(super) paused: BTreeSet<Partition>,
 }
 
 impl State {
-    /// Something resumed or assigned partitions: the loop pauses anew what has to wait.
-    pub(super) fn resumed(&mut self) {
-        self.paused = false;
-        self.holding.clear();
-    }
-
     /// Moves what was gathered to the outbox.
     pub(super) fn flush(&mut self) {
         if !self.gather.is_empty() {
@@ -141,12 +135,11 @@ impl Member {
             state.held.push(Held::Unknown(unknown));
         }
         state.held.extend(starts.late.take());
-        // The loop pauses anew, with what has come.
-        state.resumed();
         let mut offsets = Vec::new();
         for (topic, partition) in partitions {
             let start = starts.of(&asked, &topic, partition);
             state.gather.forget(&topic, partition);
+            state.paused.remove(&(topic.clone(), partition));
             state.gather.places.push(Place::new(topic, partition, start.unwrap_or_default(), start.is_some()));
             offsets.push(start);
         }
@@ -389,7 +382,7 @@ impl Member {
             let found = &mut state.gather.places[found];
             found.next = start;
             found.open = true;
-            state.resumed();
+            state.paused.remove(&(place.topic.clone(), place.partition));
         }
     }
 

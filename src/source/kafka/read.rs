@@ -11,7 +11,6 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{Listener, Listens, lock};
-use super::gather::Place;
 use super::group::Member;
 use super::trouble::{About, Meaning};
 use crate::source::SourceEvent;
@@ -51,12 +50,11 @@ pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
             return;
         }
         let has_room = hand_over(&member);
+        lock(&member.state).is_full = !has_room;
         hold_back(consumer);
         if has_room {
-            set_paused(consumer, false);
             gather(consumer, POLL);
         } else {
-            set_paused(consumer, true);
             // Rebalances are served, and the group knows that we are alive.
             gather(consumer, Duration::from_millis(10));
         }
@@ -74,7 +72,7 @@ pub(super) fn subscribe(consumer: &BaseConsumer<Member>, topics: &[String]) {
 /// Hands over what waits; false where the channel stays full.
 fn hand_over(member: &Member) -> bool {
     // Where reading is paused already, there is no point in waiting.
-    let patience = if lock(&member.state).paused { Duration::ZERO } else { HOLD };
+    let patience = if lock(&member.state).is_full { Duration::ZERO } else { HOLD };
     let end = wall::instant() + patience;
     loop {
         let Some(event) = lock(&member.state).outbox.pop_front() else { return true };
@@ -95,46 +93,28 @@ fn hand_over(member: &Member) -> bool {
     }
 }
 
-/// Pauses or resumes every partition that is being read.
-fn set_paused(consumer: &BaseConsumer<Member>, pause: bool) {
-    let member = consumer.context();
-    let mut list = TopicPartitionList::new();
-    {
-        let state = &mut *lock(&member.state);
-        if state.paused == pause {
-            return;
-        }
-        state.paused = pause;
-        let is_held = |place: &Place| !pause && state.holding.contains(&(place.topic.clone(), place.partition));
-        for place in state.gather.places.iter().filter(|place| place.open && !is_held(place)) {
-            list.add_partition(&place.topic, place.partition);
-        }
-    }
-    let result = if pause { consumer.pause(&list) } else { consumer.resume(&list) };
-    if let Err(error) = result {
-        tracing::warn!(target: "keywatch::kafka", pause, "reading could not be paused or resumed: {error}");
-    }
-}
-
-/// Pauses the partitions of which the pipeline wants no more for now, and resumes the others.
+/// Pauses what has to wait, and resumes the rest: all of it waits where the channel is full, else what the pipeline wants no more of for
+/// now.
 fn hold_back(consumer: &BaseConsumer<Member>) {
     let member = consumer.context();
     let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
     {
         let state = &mut *lock(&member.state);
-        let wanted = lock(&member.link.held);
-        if *wanted == state.holding {
-            return;
-        }
-        let open = state.gather.places.iter().filter(|place| place.open);
-        for place in open.map(|place| (place.topic.clone(), place.partition)) {
-            match (wanted.contains(&place), state.holding.contains(&place)) {
-                (true, false) => pause.add_partition(&place.0, place.1),
-                (false, true) if !state.paused => resume.add_partition(&place.0, place.1),
+        let held = lock(&member.link.held);
+        for place in state.gather.places.iter().filter(|place| place.open) {
+            let name = (place.topic.clone(), place.partition);
+            let waits = state.is_full || held.contains(&name);
+            match (waits, state.paused.contains(&name)) {
+                (true, false) => pause.add_partition(&name.0, name.1),
+                (false, true) => resume.add_partition(&name.0, name.1),
                 _ => continue,
             };
+            if waits {
+                state.paused.insert(name);
+            } else {
+                state.paused.remove(&name);
+            }
         }
-        state.holding.clone_from(&wanted);
     }
     let paused = if pause.count() > 0 { consumer.pause(&pause) } else { Ok(()) };
     let resumed = if resume.count() > 0 { consumer.resume(&resume) } else { Ok(()) };
@@ -219,8 +199,12 @@ fn mend_gaps(consumer: &BaseConsumer<Member>) {
             continue;
         }
         let state = &mut *lock(&member.state);
-        // Assigning ends a pause.
-        state.resumed();
+        // Assigning ends a pause, where the protocol is eager that of all.
+        if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager) {
+            state.paused.clear();
+        } else {
+            state.paused.remove(&(topic.clone(), partition));
+        }
         if to != next
             && let Some(index) = state.gather.find(&topic, partition)
         {
