@@ -18,6 +18,7 @@ use crate::rules::RuleSet;
 use crate::time::{DAY, MINUTE, Millis};
 
 pub mod activity;
+mod course;
 mod doors;
 mod platform;
 pub mod signal;
@@ -260,14 +261,15 @@ impl SecondStage {
         self.merged_to = self.merged_to.max(Some(to * MINUTE));
     }
 
-    /// The next minute to look at: the first that something is told of, or where a case is open the one that follows.
+    /// The next minute to look at: the first that something is told of, where a case is open the one that follows, and where
+    /// trouble of the whole platform may take over what was found the last of the ten minutes.
     fn next_minute(&self) -> Option<i64> {
         let first = self.waiting.first_key_value().map(|(minute, _)| *minute);
-        let following = self
-            .merged_to
-            .filter(|_| self.platform.is_open() || self.doors.is_open())
-            .map(|merged| merged.div_euclid(MINUTE));
-        first.into_iter().chain(following).min()
+        let merged = self.merged_to.map(|merged| merged.div_euclid(MINUTE));
+        let following = merged.filter(|_| self.platform.is_open() || self.doors.is_open());
+        let ends =
+            self.merged_to.filter(|_| self.platform.is_waiting()).map(|merged| activity::end_of(merged) / MINUTE - 1);
+        first.into_iter().chain(following).chain(ends).min()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::alert::Alert;
 use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::rates::{Ask, Rates, Surroundings};
 use crate::engine::case::OpenCase;
-use crate::engine::detect::Watch;
+use crate::engine::detect::{self, Watch};
 use crate::engine::fleet::{FleetBook, Lesson, SHIPPED, Sampler};
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
@@ -113,6 +113,8 @@ struct Slot {
     dirty: bool,
     /// The last tens of minutes in which it was noted as active.
     active: i64,
+    /// The same of a refused call.
+    refused: i64,
     /// The timer under which the store finds it.
     stored_due: Option<Millis>,
     /// The turn of [`Shard::begin_turn`] in which it was last touched.
@@ -450,6 +452,12 @@ impl Shard {
             }
             self.activity.note(&subject_id, bucket);
         }
+        if event.outcome == Outcome::Denied && detect::error_burst::counts(event.reason) && !admitted.late {
+            let slot = self.slot_mut(at);
+            if std::mem::replace(&mut slot.refused, bucket) != bucket {
+                self.activity.note_refused(&subject_id, bucket);
+            }
+        }
         let slot = self.slot_mut(at);
         if admitted.offset < slot.subject.current_to {
             // Its checkpoint did not end: the subject was stored, its days of usage may not have been.
@@ -517,6 +525,7 @@ impl Shard {
             wakes_at: Millis::MAX,
             dirty: false,
             active: i64::MIN,
+            refused: i64::MIN,
             stored_due: None,
             touched: self.turn,
         };

@@ -199,3 +199,77 @@ fn what_was_merged_and_is_told_again_changes_nothing() {
     assert!(again.changes.is_empty() && again.takings.is_empty());
     assert_eq!(before.next_due(), stage.next_due());
 }
+
+/// Two days in which a hundred merchants call in every ten minutes; `few` and `refused` are of the forty minutes before `START`.
+fn two_days(few: u32, refused: u32) -> Vec<Signal> {
+    const TEN: Millis = 10 * MINUTE;
+    let mut signals = Vec::new();
+    for n in -300..4 {
+        let bucket = START / TEN + n;
+        let is_in = (-4..0).contains(&n);
+        let mut activity = Activity::default();
+        let name = |m: u32| format!("m_{m:03}");
+        (0..if is_in { few } else { 100 }).for_each(|m| activity.note(&name(m), bucket));
+        (0..if is_in { refused } else { 3 }).for_each(|m| activity.note_refused(&name(m), bucket));
+        signals.extend(activity.close(Millis::MAX).into_iter().map(Signal::Active));
+    }
+    signals
+}
+
+/// A single merchant's finding says little; what all merchants do in the same ten minutes says whose trouble it is.
+#[test]
+fn trouble_of_the_whole_platform_takes_over_what_it_explains() {
+    let rules = rules(&[]);
+    let found = |alert_id: &str, kind, began: i64, at: i64| {
+        let (alert_id, merchant) = (alert_id.to_owned(), format!("of {alert_id}"));
+        let (began, at) = (START + began * MINUTE, START + at * MINUTE);
+        Signal::Found(Finding { alert_id, kind, merchant, key_id: Some("k".into()), began, at })
+    };
+    let findings = [
+        found("silent before", Kind::Drop, -200, -90),
+        found("silent", Kind::Drop, -39, -21),
+        found("refused", Kind::ErrorBurst, -30, -15),
+        found("silent after", Kind::Drop, 1, 15),
+        Signal::Ended { alert_id: "silent".into(), at: START + 5 * MINUTE },
+        Signal::Ended { alert_id: "refused".into(), at: START + 5 * MINUTE },
+    ];
+    let run = |few, refused, step| {
+        let mut stage = SecondStage::new(LATENESS);
+        let mut waiting: Vec<Signal> = two_days(few, refused).into_iter().chain(findings.clone()).collect();
+        let mut out = StageOutput::default();
+        let mut now = START - 51 * HOUR;
+        while now < START + 3 * HOUR {
+            now += step;
+            let due;
+            (due, waiting) = waiting.into_iter().partition(|signal| signal.at() <= now);
+            due.into_iter().for_each(|signal| stage.take_in(signal));
+            let stored = stage.encode().unwrap();
+            stage = SecondStage::decode(&stored, LATENESS).unwrap();
+            stage.advance(now, now, &rules, &mut out);
+        }
+        let takings: Vec<_> = out.takings.iter().map(|taking| (taking.alert_id.clone(), taking.is_taken)).collect();
+        let alerts: Vec<_> = out.changes.into_iter().map(|change| change.alert).collect();
+        (alerts, takings)
+    };
+    let taken = |ids: &[&str]| ids.iter().map(|id| ((*id).to_owned(), true)).collect::<Vec<_>>();
+    for (few, refused, want, summary) in [
+        (100, 3, taken(&[]), ""),
+        (70, 3, taken(&[]), ""),
+        (100, 8, taken(&[]), ""),
+        (20, 3, taken(&["silent"]), "Only 20 merchants call; about 99 are usual."),
+        (100, 40, taken(&["silent", "refused"]), "Calls of 39 of 99 merchants are refused."),
+    ] {
+        let (alerts, takings) = run(few, refused, 4 * MINUTE);
+        assert_eq!(takings, want, "{few} {refused}");
+        let summaries: Vec<&str> = alerts.iter().map(|alert| alert.summary.as_str()).collect();
+        assert_eq!(summaries, vec![summary; if summary.is_empty() { 0 } else { 2 }], "{alerts:#?}");
+        if let [first, last] = &alerts[..] {
+            assert_eq!(
+                (first.kind, first.starts_at, last.state),
+                (Kind::PlatformIncident, START - 39 * MINUTE, State::Resolved)
+            );
+        }
+        let more_often = run(few, refused, 45 * SECOND);
+        assert_eq!((more_often.0.len(), more_often.1), (alerts.len(), takings));
+    }
+}

@@ -9,7 +9,8 @@ use crate::time::{DAY, HOUR, MINUTE, Millis};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::PlatformIncident,
     doc: "Many merchants of whom calls are refused or stay away (`error_burst` and `drop`), or who call far more (`spike`), all \
-          beginning within the same minutes. One alert for operations, which takes the alerts of those keys over: their \
+          beginning within the same minutes; or one of them while far fewer merchants than usual call, or the calls of far more are \
+          refused. One alert for operations, which takes the alerts of those keys over: their \
           merchants are not told. Goes on while half as many are still affected; what is left then is told to its merchant.",
     fires: Fires::Together,
     params: &[

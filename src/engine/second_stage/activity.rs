@@ -1,5 +1,6 @@
-//! How many merchants were active, over all shards: a sketch for every ten minutes (HyperLogLog), the same however the
-//! merchants are spread over partitions, since sketches are merged by taking the greater of two registers.
+//! How many merchants were active, and of how many a call was refused, over all shards: a sketch for every ten
+//! minutes (HyperLogLog), the same however the merchants are spread over partitions, since sketches are merged by taking
+//! the greater of two registers.
 
 use std::collections::BTreeMap;
 
@@ -27,10 +28,33 @@ pub struct Tens {
     sketch: Sketch,
 }
 
-/// Stored as a letter for each register.
+/// Stored as a letter for each register. After those of the merchants that were active come, where there are any, those of the
+/// merchants that had a call refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 struct Sketch(Vec<u8>);
+
+/// How many merchants there were in ten minutes, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+pub struct Merchants {
+    /// Who called at all.
+    pub active: u32,
+    /// Of whom a call was refused.
+    pub refused: u32,
+}
+
+impl From<(u32, u32)> for Merchants {
+    fn from((active, refused): (u32, u32)) -> Self {
+        Merchants { active, refused }
+    }
+}
+
+impl From<Merchants> for (u32, u32) {
+    fn from(merchants: Merchants) -> Self {
+        (merchants.active, merchants.refused)
+    }
+}
 
 const LETTER: u8 = b'A';
 
@@ -63,12 +87,25 @@ pub fn bucket_of(at: Millis) -> i64 {
     at.div_euclid(BUCKET)
 }
 
+/// The end of the ten minutes that a time lies in.
+pub fn end_of(at: Millis) -> Millis {
+    (bucket_of(at) + 1) * BUCKET
+}
+
 impl Activity {
     /// Notes that a subject was active. Noting it again changes nothing.
     pub fn note(&mut self, subject_id: &str, bucket: i64) {
         let (register, rank) = place_of(subject_id);
         if let Some(sketch) = self.sketch_mut(bucket) {
             sketch.raise(register, rank);
+        }
+    }
+
+    /// Notes that a call of a subject was refused.
+    pub fn note_refused(&mut self, subject_id: &str, bucket: i64) {
+        let (register, rank) = place_of(subject_id);
+        if let Some(sketch) = self.sketch_mut(bucket) {
+            sketch.raise(REGISTERS + register, rank);
         }
     }
 
@@ -106,7 +143,16 @@ impl Activity {
                 all.raise(register, *rank);
             }
         }
-        all.count()
+        count(all.active())
+    }
+
+    /// What each of the ten minutes before a time was like that has a sketch, from some one on.
+    pub fn tens(&self, from: i64, before: Millis) -> impl Iterator<Item = (i64, Merchants)> {
+        let before = bucket_of(before).max(from);
+        self.0.range(from..before).map(|(bucket, sketch)| {
+            let (active, refused) = (count(sketch.active()) as u32, count(sketch.refused()) as u32);
+            (*bucket, Merchants { active, refused })
+        })
     }
 
     /// The end of the oldest sketch.
@@ -137,20 +183,35 @@ impl Sketch {
 
     fn raise(&mut self, register: usize, rank: u8) {
         // What was stored may have any length.
+        if self.0.len() <= register && register < 2 * REGISTERS {
+            self.0.resize(2 * REGISTERS, 0);
+        }
         if let Some(known) = self.0.get_mut(register) {
             *known = rank.max(*known);
         }
     }
 
-    fn count(&self) -> u64 {
-        let n = REGISTERS as f64;
-        let empty = self.0.iter().filter(|rank| **rank == 0).count();
-        let sum: f64 = self.0.iter().map(|rank| f64::from(*rank)).map(|rank| (-rank).exp2()).sum();
-        let estimate = 0.7213 / (1.0 + 1.079 / n) * n * n / sum;
-        // With many registers empty, their number tells it better.
-        let count = if estimate <= 2.5 * n && empty > 0 { n * (n / empty as f64).ln() } else { estimate };
-        count.round() as u64
+    fn active(&self) -> &[u8] {
+        &self.0[..self.0.len().min(REGISTERS)]
     }
+
+    fn refused(&self) -> &[u8] {
+        self.0.get(REGISTERS..).unwrap_or_default()
+    }
+}
+
+/// About how many subjects have been noted in registers.
+fn count(registers: &[u8]) -> u64 {
+    let n = registers.len() as f64;
+    let empty = registers.iter().filter(|rank| **rank == 0).count();
+    if empty == registers.len() {
+        return 0;
+    }
+    let sum: f64 = registers.iter().map(|rank| f64::from(*rank)).map(|rank| (-rank).exp2()).sum();
+    let estimate = 0.7213 / (1.0 + 1.079 / n) * n * n / sum;
+    // With many registers empty, their number tells it better.
+    let count = if estimate <= 2.5 * n && empty > 0 { n * (n / empty as f64).ln() } else { estimate };
+    count.round() as u64
 }
 
 /// The register of a subject, and what it shows there.
@@ -195,6 +256,21 @@ mod tests {
         let mut merged = Activity::default();
         merged.merge(&whole, 5 * BUCKET - 1);
         assert_eq!(merged, Activity::default(), "beyond what is asked");
+    }
+
+    #[test]
+    fn those_that_are_refused_are_counted_apart() {
+        let mut activity = of(0..200);
+        (0..40).for_each(|m| activity.note_refused(&format!("m_{m:05}"), 5));
+        let text = serde_json::to_string(&activity).unwrap();
+        let read: Activity = serde_json::from_str(&text).unwrap();
+        let mut merged = of(150..250);
+        merged.merge(&read, 6 * BUCKET - 1);
+        assert_eq!(merged.count(5 * BUCKET, 6 * BUCKET).abs_diff(250) / 10, 0);
+        let tens: Vec<_> = merged.tens(0, 6 * BUCKET).collect();
+        let (bucket, Merchants { active, refused }) = tens[0];
+        assert!(bucket == 5 && active.abs_diff(250) < 10 && refused.abs_diff(40) < 3, "{tens:?}");
+        assert_eq!(merged.tens(0, 6 * BUCKET - 1).count(), 0, "it is not over");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::activity::Activity;
+use super::activity::{Activity, Merchants};
+use super::course::{Course, Trouble};
 use super::signal::Finding;
 use super::{Now, StageOutput, Taking};
 use crate::alert::{Alert, Kind, Reason, State, alert_id};
@@ -26,6 +27,8 @@ const KEPT: Millis = HOUR;
 pub(super) struct Platform {
     /// By direction.
     sides: BTreeMap<Direction, Side>,
+    #[serde(default)]
+    course: Course,
 }
 
 /// Which way volumes go.
@@ -61,6 +64,20 @@ struct Open {
     told: usize,
     /// By alert.
     taken: BTreeMap<String, Seen>,
+    /// What is wrong with the whole platform, where that and not the number of single keys showed it: then only what that
+    /// explains is taken over.
+    #[serde(default)]
+    wide: Option<Wide>,
+}
+
+/// Trouble that shows in all merchants taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wide {
+    /// Few merchants call.
+    Few(Trouble),
+    /// Calls of many are refused.
+    Refusing(Trouble),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,7 +104,17 @@ impl Direction {
         format!("platform {}", self.as_str())
     }
 
-    fn says(self, merchants: usize, kinds: &BTreeMap<Kind, usize>) -> String {
+    fn says(self, merchants: usize, kinds: &BTreeMap<Kind, usize>, wide: Option<Wide>) -> String {
+        match wide {
+            Some(Wide::Few(Trouble { worst, usual, .. })) => {
+                return format!("Only {} merchants call; about {usual} are usual.", worst.active);
+            }
+            Some(Wide::Refusing(Trouble { worst, .. })) => {
+                let Merchants { active, refused } = worst;
+                return format!("Calls of {refused} of {} merchants are refused.", active.max(refused));
+            }
+            None => {}
+        }
         let what = match (kinds.contains_key(&Kind::ErrorBurst), kinds.contains_key(&Kind::Drop)) {
             (true, false) => "are refused",
             (false, true) => "stay away",
@@ -112,10 +139,26 @@ impl Side {
     }
 }
 
+impl Wide {
+    /// Whether it explains what was found at a key.
+    fn explains(&self, finding: &Finding) -> bool {
+        let (trouble, is_of_it) = match self {
+            Wide::Few(trouble) => (trouble, finding.kind == Kind::Drop),
+            Wide::Refusing(trouble) => (trouble, matches!(finding.kind, Kind::Drop | Kind::ErrorBurst)),
+        };
+        is_of_it && trouble.covers(finding.began, finding.at)
+    }
+}
+
 impl Platform {
     /// Whether a case goes on: then every minute counts.
     pub(super) fn is_open(&self) -> bool {
         self.sides.values().any(|side| side.open.is_some())
+    }
+
+    /// Whether there are findings that the next ten minutes may explain.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.sides.get(&Direction::Trouble).is_some_and(|side| !side.loose.is_empty())
     }
 
     /// Merges a minute. Returns how many findings a bound turned away.
@@ -129,6 +172,7 @@ impl Platform {
         out: &mut StageOutput,
     ) -> u64 {
         let rule = rules.rules.iter().find_map(|rule| Some((rule, rule.detector.asks_of_all()?)));
+        self.course.record(activity, now.end, rule.map(|(_, ask)| ask));
         let Some((rule, ask)) = rule else {
             // Whatever was open ends in the store, as the cases of every rule that is gone.
             self.sides.clear();
@@ -151,7 +195,8 @@ impl Platform {
             self.sides.values_mut().for_each(|side| side.note_end(id, *at));
         }
         for (direction, side) in &mut self.sides {
-            let mut case = Case { direction: *direction, rule, ask, now, out: &mut *out };
+            let course = &self.course;
+            let mut case = Case { direction: *direction, rule, ask, now, course, out: &mut *out };
             side.loose.retain(|_, seen| now.end - KEPT <= seen.finding.at);
             if let Some(open) = &mut side.open
                 && open.rule != *rule.name
@@ -160,8 +205,8 @@ impl Platform {
             }
             if let Some(open) = &mut side.open {
                 dropped += case.follow(open, &mut side.loose);
-            } else if let Some(starts_at) = case.began(&side.loose, activity) {
-                side.open = Some(case.open(starts_at, &mut side.loose, activity));
+            } else if let Some((starts_at, wide)) = case.began(&side.loose, activity) {
+                side.open = Some(case.open(starts_at, wide, &mut side.loose, activity));
             }
             if let Some(open) = side.open.as_mut().filter(|open| case.is_over(open)) {
                 case.close(open);
@@ -178,18 +223,42 @@ struct Case<'a> {
     rule: &'a Rule,
     ask: Ask,
     now: Now,
+    course: &'a Course,
     out: &'a mut StageOutput,
 }
 
 impl Case<'_> {
-    /// Where it began: the first of those that began within so short a time at enough merchants.
-    fn began(&self, loose: &BTreeMap<String, Seen>, activity: &Activity) -> Option<Millis> {
-        if (loose.len() as u64) < self.ask.min_merchants {
+    /// When it began, if it has: findings of enough merchants began within a short time, or something is wrong with the whole
+    /// platform that explains what was found at a key.
+    fn began(&self, loose: &BTreeMap<String, Seen>, activity: &Activity) -> Option<(Millis, Option<Wide>)> {
+        if loose.is_empty() {
             return None;
         }
-        let enough = self.ask.merchants(active(activity, self.now));
+        let findings = || loose.values().map(|seen| &seen.finding);
+        let together = self.together(findings(), self.ask.merchants(active(activity, self.now)));
+        if let Some(starts_at) = together {
+            return Some((starts_at, None));
+        }
+        let wide = self.wide().into_iter().find(|wide| findings().any(|finding| wide.explains(finding)))?;
+        let begun = findings().filter(|finding| wide.explains(finding)).map(|finding| self.onset(finding)).min()?;
+        Some((begun, Some(wide)))
+    }
+
+    /// What is wrong with the whole platform.
+    fn wide(&self) -> Vec<Wide> {
+        match self.direction {
+            Direction::Trouble => {
+                let (few, refusing) = (self.course.few().copied(), self.course.refusing().copied());
+                refusing.map(Wide::Refusing).into_iter().chain(few.map(Wide::Few)).collect()
+            }
+            Direction::Load => Vec::new(),
+        }
+    }
+
+    /// The first of those that began within so short a time at enough merchants.
+    fn together<'f>(&self, findings: impl Iterator<Item = &'f Finding>, enough: u64) -> Option<Millis> {
         let mut order: Vec<(Millis, &str)> =
-            loose.values().map(|seen| (self.onset(&seen.finding), seen.finding.merchant.as_str())).collect();
+            findings.map(|finding| (self.onset(finding), finding.merchant.as_str())).collect();
         order.sort_unstable();
         let mut inside: BTreeMap<&str, usize> = BTreeMap::new();
         let mut first = 0;
@@ -221,7 +290,13 @@ impl Case<'_> {
         }
     }
 
-    fn open(&mut self, starts_at: Millis, loose: &mut BTreeMap<String, Seen>, activity: &Activity) -> Open {
+    fn open(
+        &mut self,
+        starts_at: Millis,
+        wide: Option<Wide>,
+        loose: &mut BTreeMap<String, Seen>,
+        activity: &Activity,
+    ) -> Open {
         let mut open = Open {
             rule: self.rule.name.to_string(),
             starts_at,
@@ -232,31 +307,50 @@ impl Case<'_> {
             active: active(activity, self.now),
             told: 0,
             taken: BTreeMap::new(),
+            wide,
         };
         self.take(&mut open, starts_at, loose);
-        open.told = open.merchants(|_| true).len();
+        open.told = open.size();
         self.tell(&open, State::Firing, open.last_at);
         open
     }
 
     /// Takes what has come since, and tells of it where it has doubled.
     fn follow(&mut self, open: &mut Open, loose: &mut BTreeMap<String, Seen>) -> u64 {
+        self.widen(open, loose);
         let dropped = self.take(open, open.starts_at - self.ask.within, loose);
-        let merchants = open.merchants(|_| true).len();
-        if open.told * 2 <= merchants {
-            open.told = merchants;
+        let size = open.size();
+        if open.told * 2 <= size {
+            open.told = size;
             open.revision += 1;
             self.tell(open, State::Firing, open.last_at);
         }
         dropped
     }
 
+    /// Looks how the trouble of the whole platform goes on. Where enough single keys show by themselves that something is
+    /// wrong, whatever is found is taken.
+    fn widen(&self, open: &mut Open, loose: &BTreeMap<String, Seen>) {
+        let Some(wide) = &mut open.wide else { return };
+        let findings = open.taken.values().chain(loose.values()).map(|seen| &seen.finding);
+        if self.together(findings, self.ask.merchants(open.active)).is_some() {
+            open.wide = None;
+            return;
+        }
+        let same = self.wide().into_iter().find(|now| std::mem::discriminant(now) == std::mem::discriminant(wide));
+        *wide = same.unwrap_or(*wide);
+    }
+
     /// Takes every finding that began by then or later.
     fn take(&mut self, open: &mut Open, from: Millis, loose: &mut BTreeMap<String, Seen>) -> u64 {
         let by = open.alert_id(self.direction);
         let mut dropped = 0;
+        let is_of_it = |finding: &Finding| match open.wide {
+            Some(wide) => wide.explains(finding),
+            None => from <= self.onset(finding),
+        };
         let fits: Vec<String> =
-            loose.iter().filter(|(_, seen)| from <= self.onset(&seen.finding)).map(|(id, _)| id.clone()).collect();
+            loose.iter().filter(|(_, seen)| is_of_it(&seen.finding)).map(|(id, _)| id.clone()).collect();
         for id in fits {
             let Some(seen) = loose.remove(&id) else { continue };
             if open.taken.len() >= FINDINGS_MAX {
@@ -278,7 +372,8 @@ impl Case<'_> {
     /// back: those that only take a little longer are part of it.
     fn is_over(&self, open: &Open) -> bool {
         let affected = open.merchants(|taken| !taken.is_over).len() as u64;
-        open.news_at + self.ask.quiet <= self.now.end && affected * 2 < self.ask.min_merchants
+        let is_troubled = self.direction == Direction::Trouble && self.course.is_troubled();
+        !is_troubled && open.news_at + self.ask.quiet <= self.now.end && affected * 2 < self.ask.min_merchants
     }
 
     /// Ends it. What is left of it is its merchants' own trouble: that is given back.
@@ -306,7 +401,7 @@ impl Case<'_> {
         let keys: BTreeSet<&str> = open.taken.values().filter_map(|taken| taken.finding.key_id.as_deref()).collect();
         let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
         open.taken.values().for_each(|taken| *kinds.entry(taken.finding.kind).or_default() += 1);
-        let summary = self.direction.says(merchants.len(), &kinds);
+        let summary = self.direction.says(merchants.len(), &kinds, open.wide);
         let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{}: {n}", kind.as_str())).collect();
         let mut first: Vec<(Millis, &str)> =
             open.taken.values().map(|taken| (self.onset(&taken.finding), taken.finding.merchant.as_str())).collect();
@@ -317,7 +412,13 @@ impl Case<'_> {
                 examples.push(merchant);
             }
         }
-        let share = merchants.len() as f64 / (open.active.max(merchants.len() as u64)) as f64;
+        let share = match open.wide {
+            Some(Wide::Few(Trouble { worst, usual, .. })) => 1.0 - f64::from(worst.active) / f64::from(usual.max(1)),
+            Some(Wide::Refusing(Trouble { worst, .. })) => {
+                f64::from(worst.refused) / f64::from(worst.active.max(worst.refused))
+            }
+            None => merchants.len() as f64 / (open.active.max(merchants.len() as u64)) as f64,
+        };
         let mut evidence = json!({
             "direction": self.direction.as_str(),
             "merchants": merchants.len(),
@@ -328,15 +429,33 @@ impl Case<'_> {
             "window": duration_text(self.ask.within),
             "examples": examples,
         });
+        match open.wide {
+            Some(Wide::Few(trouble)) => {
+                evidence["calling"] = trouble.worst.active.into();
+                evidence["usually_calling"] = trouble.usual.into();
+            }
+            Some(Wide::Refusing(trouble)) => {
+                evidence["calling"] = trouble.worst.active.into();
+                evidence["refused_merchants"] = trouble.worst.refused.into();
+            }
+            None => {}
+        }
         if state == State::Resolved {
             evidence["ended"] = "over".into();
         }
-        let text = format!(
-            "At {} merchants ({} keys) it began at the same time; about {} merchants were active in the hour before.",
-            merchants.len(),
-            keys.len(),
-            open.active
-        );
+        let (n_merchants, n_keys) = (merchants.len(), keys.len());
+        let text = match open.wide {
+            Some(_) => format!(
+                "It shows at {} ({}) by {}; most call too seldom to tell.",
+                counted(n_merchants, "merchant"),
+                counted(n_keys, "key"),
+                if n_merchants == 1 { "itself" } else { "themselves" },
+            ),
+            None => format!(
+                "At {n_merchants} merchants ({n_keys} keys) it began at the same time; about {} merchants were active in the hour before.",
+                open.active
+            ),
+        };
         Alert {
             version: 1,
             alert_id: open.alert_id(self.direction),
@@ -369,9 +488,22 @@ impl Open {
         alert_id(&self.rule, &direction.subject(), self.starts_at)
     }
 
+    /// How many merchants it is about.
+    fn size(&self) -> usize {
+        match self.wide {
+            Some(Wide::Few(Trouble { worst, usual, .. })) => usual.saturating_sub(worst.active) as usize,
+            Some(Wide::Refusing(Trouble { worst, .. })) => worst.refused as usize,
+            None => self.merchants(|_| true).len(),
+        }
+    }
+
     fn merchants(&self, which: impl Fn(&Seen) -> bool) -> BTreeSet<&str> {
         self.taken.values().filter(|taken| which(taken)).map(|taken| taken.finding.merchant.as_str()).collect()
     }
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Merchants that were active in the last hour of whole sketches.
