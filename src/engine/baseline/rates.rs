@@ -39,6 +39,12 @@ const EDGE: f64 = 2.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
 
+/// A machine that calls by the clock: its hours vary no more than this many times as much as chance.
+const STEADY: f64 = 1.2;
+/// It takes so many times as many calls too many or too few: it does not try again and again.
+const STEADY_EXTRA_TIMES: f64 = 0.5;
+/// Days after which each day of the week was seen.
+const WEEK_SEEN: u8 = 8;
 /// Where more than usual came once, no more is missed than so many times the calls of an average hour.
 const RUN_IS_NO_HABIT: f64 = 2.0;
 /// An hour of so many calls and more was missed where so much of it came, and so many times that is missed the day after.
@@ -515,6 +521,16 @@ impl Rates {
     /// Whether the key works in bursts: a job, or a machine that builds.
     fn is_bursty(&self) -> bool {
         self.known.is_bursty
+    }
+
+    /// Whether it is a machine that calls by the clock.
+    fn is_by_the_clock(&self) -> bool {
+        self.hour.times_poisson() < STEADY
+    }
+
+    /// Whether it was seen for long enough to be sure of that.
+    fn is_steady(&self) -> bool {
+        self.is_by_the_clock() && WEEK_SEEN <= self.days_learned()
     }
 
     /// Calls that come at once, as those of an order do.

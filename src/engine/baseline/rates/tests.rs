@@ -496,3 +496,16 @@ fn what_was_missed_yesterday_is_no_news_today() {
     let few = by_the_hour(14 * 24 + 2, |hour| if hour == 13 * 24 + 4 { 0 } else { 8 });
     assert!(5.0 < few.expected_low(20_014 * 24 + 4));
 }
+
+#[test]
+fn less_is_missed_of_what_calls_by_the_clock() {
+    let ask = Ask::new(9.0, 15.0);
+    let due = |days: i64| {
+        let rates = by_the_hour(days * 24, |_| 4);
+        let last = (20_000 * 24 + days * 24) * HOUR - 15 * MINUTE;
+        (rates.silence_due(last, &ask).unwrap() - last) / MINUTE
+    };
+    // Nine calls, a little more for what scatters.
+    assert!((120..180).contains(&due(12)), "{}", due(12));
+    assert!((220..230).contains(&due(5)), "not known for long enough: {}", due(5));
+}

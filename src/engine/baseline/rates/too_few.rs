@@ -1,6 +1,6 @@
 //! What too few calls say: silence where there are always calls, hardly any in some hours, a daily job that did not run.
 
-use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, Rates, Window};
+use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, Rates, STEADY_EXTRA_TIMES, Window};
 use crate::engine::baseline::negative_binomial::surprise_low;
 use crate::engine::baseline::profile;
 use crate::time::DAY;
@@ -51,6 +51,7 @@ impl Rates {
     /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
+        let ask = &self.ask_of_few(ask);
         if self.is_bursty() && !self.known.is_hourly {
             return self.job_due(last, ask);
         }
@@ -143,8 +144,15 @@ impl Rates {
         self.clocks().map(by_clock).try_fold(last, |latest, due| due.map(|due| latest.max(due)))
     }
 
+    /// What calls by the clock shows with fewer of them that something is wrong, unless a single run is most of them.
+    fn ask_of_few(&self, ask: &Ask) -> Ask {
+        let part = if self.is_steady() && !self.known.is_hourly { STEADY_EXTRA_TIMES } else { 1.0 };
+        Ask { min_extra: part * ask.min_extra, ..*ask }
+    }
+
     /// Far fewer calls than usual in the last hour, some coming still.
     pub fn too_few(&self, at: Millis, ask: &Ask) -> Option<Excess> {
+        let ask = &self.ask_of_few(ask);
         if (self.is_bursty() && !self.known.is_hourly) || at.div_euclid(BUCKET) != self.newest {
             return None;
         }

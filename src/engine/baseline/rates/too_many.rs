@@ -1,6 +1,6 @@
 //! What too many calls say: far more than usual in some length of window, or some at hours that are always still.
 
-use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, Window};
+use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, STEADY_EXTRA_TIMES, WEEK_SEEN, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_of_busy_times};
 use crate::engine::fleet::{Trait, Traits};
 use crate::time::DAY;
@@ -38,8 +38,6 @@ const BURST_TIMES: f64 = 1.3;
 const BURST_OF_HOUR_TIMES: f64 = 2.0;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
 const BURST_EXTRA_TIMES: f64 = 2.0;
-/// And so many times as many of what calls by the clock: it does not try again and again.
-const STEADY_EXTRA_TIMES: f64 = 0.5;
 /// A whole day takes so many times as many: a key's days scatter more than the few that it has shown.
 const DAY_EXTRA_TIMES: f64 = 3.0;
 /// Nearly every call ends where its hour has fewer calls, or half of them for those.
@@ -54,14 +52,11 @@ const MONTH_DAYS: f64 = 100.0;
 const FIRST_MONTH_DAYS: f64 = 300.0;
 const MONTH_SEEN: u8 = 32;
 const MONTH_FLOOR: f64 = 60.0;
-/// A machine that calls by the clock, its hours varying no more than this many times as much as chance, makes no bills.
-const STEADY: f64 = 1.2;
 /// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well.
 const BILLS_DAYS: f64 = 4.0;
 /// They take half an hour or so: as much of an hour's calls falls into ten minutes.
 const BILLS_SHARE: f64 = 0.3;
-/// Days after which each day of the week was seen, and calls a day below which that is waited for.
-const WEEK_SEEN: u8 = 8;
+/// Calls a day below which it is waited until each day of the week was seen.
 const FEW_A_DAY: f64 = 50.0;
 /// A burst of a key that works in bursts must be larger than any before by so much; and where they are of one size.
 const BURST_FLOOR: f64 = 1.8;
@@ -160,11 +155,10 @@ impl Rates {
             _ => length.floor,
         };
         let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
-        let is_steady = self.hour.times_poisson() < STEADY;
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
             () if is_burst => BURST_EXTRA_TIMES * ask.min_extra,
-            () if is_steady && WEEK_SEEN <= self.days_learned() => STEADY_EXTRA_TIMES * ask.min_extra,
+            () if self.is_steady() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
         };
         let is_enough = |expected: f64| expected * floor * ask.floors <= observed && min_extra <= observed - expected;
@@ -183,7 +177,7 @@ impl Rates {
         }
         let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
         let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
-        let may_bill = is_little && !is_steady;
+        let may_bill = is_little && !self.is_by_the_clock();
         if (may_bill || self.known.does_jobs)
             && !self.is_in_rows()
             && self.may_hold_jobs(at, length.length)
