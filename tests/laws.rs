@@ -6,6 +6,8 @@ mod lab;
 #[path = "support/traffic.rs"]
 mod traffic;
 
+#[path = "laws/all_kinds.rs"]
+mod all_kinds;
 #[path = "laws/bounds.rs"]
 mod bounds;
 #[path = "laws/clock.rs"]

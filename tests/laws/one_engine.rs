@@ -9,6 +9,7 @@ use keywatch::alert::{Alert, Kind};
 use keywatch::config::{AlertsConfig, Limits, MailConfig, MailTransport, Secret, StoreConfig};
 use keywatch::engine::second_stage::is_taken;
 use keywatch::event::facts::FactBook;
+use keywatch::geoip::GeoIp;
 use keywatch::health::Health;
 use keywatch::metrics::Metrics;
 use keywatch::pipeline::history::History;
@@ -32,6 +33,17 @@ fn text(lines: &[Line]) -> String {
 
 /// Replays `events`, in `partitions` shards; what was learned is stored where `save_state` says.
 pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_state: Option<PathBuf>) -> Replayed {
+    replayed_with(Arc::default(), made, lines, partitions, save_state).await
+}
+
+/// The same, where addresses are looked up.
+pub async fn replayed_with(
+    geoip: Arc<GeoIp>,
+    made: &Traffic,
+    lines: &[Line],
+    partitions: u32,
+    save_state: Option<PathBuf>,
+) -> Replayed {
     let folder = tempfile::tempdir().unwrap();
     let (events, facts) = (folder.path().join("events.jsonl"), folder.path().join("key-events.jsonl"));
     std::fs::write(&events, text(lines)).unwrap();
@@ -55,12 +67,13 @@ pub async fn replayed(made: &Traffic, lines: &[Line], partitions: u32, save_stat
         },
         limits: Limits::default(),
         group_wait: 30 * SECOND,
-        geoip: std::sync::Arc::default(),
+        geoip,
     };
     replay(plan, lab::rules(QUICK), &decoder()).await.unwrap()
 }
 
-fn json(alerts: &[Alert]) -> String {
+/// Alerts as they are written.
+pub fn json(alerts: &[Alert]) -> String {
     alerts.iter().map(|alert| serde_json::to_string(alert).unwrap() + "\n").collect()
 }
 

@@ -34,6 +34,8 @@ const LASTS: i64 = A_DAY;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Course {
     tens: BTreeMap<i64, Merchants>,
+    /// The next ten minutes to take in.
+    next: Option<i64>,
     few: Option<Trouble>,
     refusing: Option<Trouble>,
 }
@@ -79,22 +81,25 @@ impl Course {
         self.few.is_some() || self.refusing.is_some()
     }
 
-    /// Takes in the tens of minutes that are over by `now`. Those in which nobody called tell of a gap in the data, and are
-    /// not known.
+    /// Takes in the tens of minutes that are over by `now`. Those in which nobody called are a gap in the data: what falls silent in
+    /// it is no merchant's doing, and how many call is not learned from it.
     pub(super) fn record(&mut self, activity: &Activity, now: Millis, ask: Option<Ask>) {
-        let from = self.tens.last_key_value().map_or(i64::MIN / 2, |(last, _)| last + 1);
-        for (bucket, merchants) in activity.tens(from, now) {
+        let end = bucket_of(now);
+        let called: BTreeMap<i64, Merchants> = activity.tens(self.next.unwrap_or(i64::MIN), now).collect();
+        let Some(first) = self.next.or_else(|| called.first_key_value().map(|(first, _)| *first)) else { return };
+        for bucket in first.max(end - A_DAY)..end {
+            let merchants = called.get(&bucket).copied();
             if let Some(ask) = ask {
-                self.judge(bucket, merchants, ask);
+                self.judge(bucket, merchants.unwrap_or_default(), ask);
             }
-            self.tens.insert(bucket, merchants);
+            self.tens.extend(merchants.map(|merchants| (bucket, merchants)));
             while self.tens.len() > KEPT {
                 self.tens.pop_first();
             }
         }
-        // What is not heard of any more is over.
-        let is_over =
-            |trouble: &Trouble| trouble.last + BEFORE < bucket_of(now) || trouble.first + LASTS < bucket_of(now);
+        self.next = Some(end.max(first));
+        // What lasts is how things are.
+        let is_over = |trouble: &Trouble| trouble.first + LASTS < end;
         self.few.take_if(|trouble| is_over(trouble));
         self.refusing.take_if(|trouble| is_over(trouble));
     }
@@ -220,6 +225,25 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_in_the_data_is_seen_and_not_learned() {
+        let (mut course, mut activity) = (Course::default(), Activity::default());
+        let gap = FIRST + A_DAY + 10..FIRST + A_DAY + 16;
+        for bucket in FIRST..FIRST + 2 * A_DAY {
+            if !gap.contains(&bucket) {
+                (0..40).for_each(|m| activity.note(&format!("m_{m}"), bucket));
+            }
+            // It is only known afterwards: no message came that would have shown that time goes on.
+            if gap.start - 1 <= bucket && bucket < gap.end - 1 {
+                continue;
+            }
+            course.record(&activity, (bucket + 1) * BUCKET, Some(ASK));
+            let seen = course.few().map(|trouble| (trouble.first, trouble.last, trouble.worst.active));
+            assert_eq!(seen, (bucket == gap.end - 1).then_some((gap.start, bucket, 0)));
+        }
+        assert_eq!(course.tens.len() as i64, 2 * A_DAY - 6);
+    }
+
+    #[test]
     fn nothing_is_said_on_the_first_day() {
         let (_, told) = after(0, |n, usual| Merchants { active: if n < 60 { usual.active } else { 2 }, ..usual }, 100);
         assert_eq!(told, []);
@@ -236,7 +260,7 @@ mod tests {
             let n_tens = bucket - FIRST - 2 * A_DAY;
             assert_eq!(course.few().is_some(), (0..A_DAY).contains(&n_tens), "{n_tens}");
         }
-        // Nobody calls: that is a gap in the data.
+        // Nobody calls: that is a gap in the data. Of ten merchants it may be chance.
         course.record(&activity, (FIRST + 4 * A_DAY + 30) * BUCKET, Some(ASK));
         assert_eq!((course.few(), course.tens.len()), (None, 4 * A_DAY as usize));
         for bucket in FIRST + 5 * A_DAY..FIRST + 15 * A_DAY {

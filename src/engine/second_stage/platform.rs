@@ -107,7 +107,10 @@ impl Direction {
     fn says(self, merchants: usize, kinds: &BTreeMap<Kind, usize>, wide: Option<Wide>) -> String {
         match wide {
             Some(Wide::Few(Trouble { worst, usual, .. })) => {
-                return format!("Only {} merchants call; about {usual} are usual.", worst.active);
+                return match worst.active {
+                    0 => format!("No merchant calls; about {usual} are usual."),
+                    active => format!("Only {} call; about {usual} are usual.", counted(active as usize, "merchant")),
+                };
             }
             Some(Wide::Refusing(Trouble { worst, .. })) => {
                 let Merchants { active, refused } = worst;

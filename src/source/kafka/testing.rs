@@ -81,6 +81,8 @@ impl Producer {
             .set("bootstrap.servers", brokers)
             .set("linger.ms", "1")
             .set("message.timeout.ms", "30000")
+            // The mock cluster keeps five megabytes of a partition.
+            .set("compression.type", "zstd")
             .set("enable.idempotence", "true");
         let producer = config.create().map_err(|error| error.to_string())?;
         let admin = config.create().map_err(|error| error.to_string())?;

@@ -31,7 +31,8 @@ fn wide(alert: &Alert) -> Option<String> {
     let evidence = Evidence(alert);
     let calling = evidence.count("calling")?;
     if let Some(usual) = evidence.count("usually_calling") {
-        return Some(format!("only {} call, and {} are usual", count(calling, "merchant"), number(usual)));
+        let few = if calling == 0 { "no merchants".to_owned() } else { format!("only {}", count(calling, "merchant")) };
+        return Some(format!("{few} call, and {} are usual", number(usual)));
     }
     let refused = evidence.count("refused_merchants")?;
     Some(format!("calls of {} of {} are refused", number(refused), count(calling.max(refused), "merchant")))
@@ -125,6 +126,11 @@ mod tests {
                 json!({"direction": "trouble", "merchants": 1, "calling": 1200, "usually_calling": 4300}),
                 "Far fewer merchants call than usual",
                 "only 1,200 merchants call, and 4,300 are usual",
+            ),
+            (
+                json!({"direction": "trouble", "merchants": 1, "calling": 0, "usually_calling": 31}),
+                "Far fewer merchants call than usual",
+                "no merchants call, and 31 are usual",
             ),
             (
                 json!({"direction": "trouble", "merchants": 2, "calling": 62, "refused_merchants": 40}),
