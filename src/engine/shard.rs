@@ -15,13 +15,13 @@ use crate::alert::Alert;
 use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::rates::{Ask, Rates, Surroundings};
 use crate::engine::case::OpenCase;
-use crate::engine::detect::{self, Watch};
+use crate::engine::detect::Watch;
 use crate::engine::fleet::{FleetBook, Lesson, SHIPPED, Sampler};
 use crate::engine::hash::of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::judge::{judge, judge_source};
 use crate::engine::second_stage::activity::{Activity, Tens, bucket_of};
-use crate::engine::second_stage::signal::Knock;
+use crate::engine::second_stage::signal::{Knock, tells_of_platform};
 use crate::engine::source::SourceTable;
 use crate::engine::subject::Subject;
 use crate::engine::warm;
@@ -452,7 +452,7 @@ impl Shard {
             }
             self.activity.note(&subject_id, bucket);
         }
-        if event.outcome == Outcome::Denied && detect::error_burst::counts(event.reason) && !admitted.late {
+        if tells_of_platform(event) && !admitted.late {
             let slot = self.slot_mut(at);
             if std::mem::replace(&mut slot.refused, bucket) != bucket {
                 self.activity.note_refused(&subject_id, bucket);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Kind, State};
 use crate::engine::baseline::networks::Network;
+use crate::engine::detect::error_burst;
 use crate::engine::fleet::Lesson;
 use crate::engine::novelty::{Novelty, agent_of};
 use crate::engine::second_stage::activity::Tens;
@@ -228,8 +229,31 @@ impl Knock {
     }
 }
 
+/// Whether a refused call may be the platform's fault: not what has a kind of its own, nor what somebody with a list of keys makes at
+/// many merchants.
+pub fn tells_of_platform(event: &AuthEvent<'_>) -> bool {
+    event.outcome == Outcome::Denied && error_burst::counts(event.reason) && !tries_a_key(event.reason)
+}
+
 /// Whether a refused call shows that somebody has a key, or part of one, that is no use.
 fn tries_a_key(reason: Option<Refusal>) -> bool {
     use Refusal::{EnvMismatch, ExpiredKey, MalformedKey, RevokedKey, RotatedKey, UnknownKey};
     matches!(reason, Some(UnknownKey | RevokedKey | RotatedKey | ExpiredKey | EnvMismatch | MalformedKey))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thief_does_with_many_keys_is_no_trouble_of_the_platform() {
+        let refused = |reason| AuthEvent { outcome: Outcome::Denied, reason, ..AuthEvent::at(0, "", None) };
+        for reason in [None, Some(Refusal::RateLimited), Some(Refusal::Other), Some(Refusal::MalformedHeader)] {
+            assert!(tells_of_platform(&refused(reason)), "{reason:?}");
+        }
+        for reason in [Refusal::UnknownKey, Refusal::RevokedKey, Refusal::EnvMismatch, Refusal::ExpiredKey] {
+            assert!(!tells_of_platform(&refused(Some(reason))), "{reason:?}");
+        }
+        assert!(!tells_of_platform(&AuthEvent { outcome: Outcome::Ok, ..AuthEvent::at(0, "", None) }), "accepted");
+    }
 }
