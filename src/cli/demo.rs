@@ -1,6 +1,6 @@
 //! `keywatch demo`: on a terminal a line that lives, in a pipe plain lines; at the end a table.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -118,8 +118,8 @@ struct Screen {
     last: Option<(std::time::Instant, u64)>,
     rate: f64,
     from: Option<Millis>,
-    /// Alerts that were shown: one that has grown by the first look is new all the same.
-    shown: BTreeSet<String>,
+    /// Alerts that were shown, and how severe they were then.
+    shown: BTreeMap<String, Severity>,
 }
 
 impl Screen {
@@ -137,7 +137,7 @@ impl Screen {
             last: None,
             rate: 0.0,
             from: None,
-            shown: BTreeSet::new(),
+            shown: BTreeMap::new(),
         }
     }
 
@@ -227,7 +227,11 @@ impl Screen {
     }
 
     fn alert(&mut self, alert: &Alert) {
-        let is_new = self.shown.insert(alert.alert_id.clone());
+        let known = self.shown.insert(alert.alert_id.clone(), alert.severity);
+        // What goes on is news where it has become worse.
+        if alert.ends_at.is_none() && known.is_some_and(|known| alert.severity <= known) {
+            return;
+        }
         let style = match alert.severity {
             Severity::Info => Style::Dim,
             Severity::Warning => Style::Yellow,
@@ -235,7 +239,6 @@ impl Screen {
         };
         let what = match alert.ends_at {
             Some(_) => "ended",
-            None if !is_new => "goes on",
             None => alert.severity.as_str(),
         };
         let at = alert.ends_at.unwrap_or(alert.detected_at);
@@ -246,7 +249,7 @@ impl Screen {
             self.ink.paint(Style::Bold, &alert.rule)
         );
         say(&head);
-        if alert.ends_at.is_none() && is_new {
+        if alert.ends_at.is_none() {
             let whom = [alert.merchant_id.as_deref(), alert.key_hint.as_deref().or(alert.key_id.as_deref())];
             let whom: Vec<&str> = whom.into_iter().flatten().collect();
             say(&text::wrap(&format!("{}: {}", whom.join(" "), alert.summary), self.width, "       "));
