@@ -273,3 +273,20 @@ fn trouble_of_the_whole_platform_takes_over_what_it_explains() {
         assert_eq!((more_often.0.len(), more_often.1), (alerts.len(), takings));
     }
 }
+
+/// What a build before the platform's course had stored is read on.
+#[test]
+fn a_stage_that_was_stored_without_a_course_is_read() {
+    let rules = rules(&[]);
+    let mut stage = SecondStage::new(LATENESS);
+    signals(3).into_iter().for_each(|signal| stage.take_in(signal));
+    stage.advance(START + HOUR, START + HOUR, &rules, &mut StageOutput::default());
+    let mut stored: serde_json::Value = serde_json::from_str(&stage.encode().unwrap()).unwrap();
+    assert!(stored["platform"].as_object_mut().unwrap().remove("course").is_some());
+    for side in stored["platform"]["sides"].as_object_mut().unwrap().values_mut() {
+        side["open"].as_object_mut().map(|open| open.remove("wide"));
+    }
+    assert!(stored.to_string().contains("\"open\":{"), "a case is open");
+    let read = SecondStage::decode(&stored.to_string(), LATENESS).unwrap();
+    assert_eq!((read.merged_to(), read.next_due()), (stage.merged_to(), stage.next_due()));
+}
