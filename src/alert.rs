@@ -344,6 +344,11 @@ pub fn alert_id(rule: &str, subject: &str, starts_at: Millis) -> String {
     format!("kw-{}", hex(&hash.finalize()[..8]))
 }
 
+/// A number with its noun: `1 key`, `24 keys`.
+pub fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

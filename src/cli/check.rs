@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use crate::alert::plural;
 use crate::app::rulebook::read_rules;
-use crate::cli::rules::count_of;
 use crate::cli::{ConfigArg, Failure, complain, say};
 use crate::config::load::load;
 use crate::config::{Config, schema};
@@ -63,7 +63,7 @@ pub fn config(command: &ConfigCommand) -> Result<(), Failure> {
     say(&format!(
         "{}: fine, with {} from {}",
         path.display(),
-        count_of(rules.rules.len()),
+        plural(rules.rules.len(), "rule"),
         config.rules.directory.display()
     ));
     Ok(())

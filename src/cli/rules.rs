@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
+use crate::alert::plural;
 use crate::cli::{Failure, complain, say};
 use crate::client::Place;
 use crate::engine::detect::SPECS;
@@ -140,11 +141,6 @@ fn with_expired(mut set: RuleSet, directory: &Path) -> RuleSet {
     set
 }
 
-/// `1 rule`, `24 rules`.
-pub(super) fn count_of(rules: usize) -> String {
-    format!("{rules} rule{}", if rules == 1 { "" } else { "s" })
-}
-
 fn tell(directory: &Path, set: &RuleSet) {
     if !set.warnings.is_empty() {
         complain(&render(&set.warnings));
@@ -162,7 +158,7 @@ fn tell(directory: &Path, set: &RuleSet) {
         1 => ", 1 warning".to_owned(),
         n => format!(", {n} warnings"),
     };
-    let rules = count_of(set.rules.len());
+    let rules = plural(set.rules.len(), "rule");
     say(&format!("{}: fine, {rules}, version {}{warnings}", directory.display(), set.version));
 }
 

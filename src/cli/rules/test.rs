@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::alert::plural;
 use crate::cli::rules::{as_json, with_references};
 use crate::cli::term::{Ink, Style};
 use crate::cli::{Failure, complain, say};
@@ -15,7 +16,7 @@ use crate::rules::expr::Pattern;
 use crate::rules::files::load_tests;
 use crate::rules::scenario::Test;
 use crate::rules::scenario::read::read;
-use crate::rules::scenario::report::{self, Coverage, differences, plural};
+use crate::rules::scenario::report::{self, Coverage, differences};
 use crate::rules::scenario::run::{Outcome, run};
 use crate::yaml::Problem;
 

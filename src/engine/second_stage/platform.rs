@@ -9,7 +9,7 @@ use super::activity::{Activity, Merchants};
 use super::course::{Course, Trouble};
 use super::signal::Finding;
 use super::{Now, StageOutput, Taking};
-use crate::alert::{Alert, Kind, Reason, State, alert_id};
+use crate::alert::{Alert, Kind, Reason, State, alert_id, plural};
 use crate::engine::detect::platform_incident::Ask;
 use crate::engine::shard::Change;
 use crate::rules::{Rule, RuleSet};
@@ -109,7 +109,7 @@ impl Direction {
             Some(Wide::Few(Trouble { worst, usual, .. })) => {
                 return match worst.active {
                     0 => format!("No merchant calls; about {usual} are usual."),
-                    active => format!("Only {} call; about {usual} are usual.", counted(active as usize, "merchant")),
+                    active => format!("Only {} call; about {usual} are usual.", plural(active as usize, "merchant")),
                 };
             }
             Some(Wide::Refusing(Trouble { worst, .. })) => {
@@ -450,8 +450,8 @@ impl Case<'_> {
         let text = match open.wide {
             Some(_) => format!(
                 "It shows at {} ({}) by {}; most call too seldom to tell.",
-                counted(n_merchants, "merchant"),
-                counted(n_keys, "key"),
+                plural(n_merchants, "merchant"),
+                plural(n_keys, "key"),
                 if n_merchants == 1 { "itself" } else { "themselves" },
             ),
             None => format!(
@@ -503,10 +503,6 @@ impl Open {
     fn merchants(&self, which: impl Fn(&Seen) -> bool) -> BTreeSet<&str> {
         self.taken.values().filter(|taken| which(taken)).map(|taken| taken.finding.merchant.as_str()).collect()
     }
-}
-
-fn counted(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Merchants that were active in the last hour of whole sketches.

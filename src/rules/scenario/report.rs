@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::run::{Failure, Outcome};
 use super::{Test, offset_text};
+use crate::alert::plural;
 use crate::rules::RuleSet;
 use crate::time::rfc3339;
 
@@ -100,11 +101,6 @@ impl Coverage {
         };
         Value::Array(self.rules.iter().map(one).collect())
     }
-}
-
-/// A number with its noun.
-pub fn plural(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What differs, a block for each expectation that does not hold. `-` is missing, `+` unexpected, `~` differs.
