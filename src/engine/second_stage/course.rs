@@ -27,6 +27,8 @@ const FEWER_SHARE: f64 = 0.4;
 const DEVIATIONS: f64 = 4.0;
 /// They are back once no more than this share of the usual is missing.
 const BACK_SHARE: f64 = 0.25;
+/// They are many until fewer than so much of what opened the trouble are refused more than usual.
+const STILL_MANY: f64 = 0.5;
 /// Trouble that lasts longer is how things are now.
 const LASTS: i64 = A_DAY;
 
@@ -110,11 +112,8 @@ impl Course {
         follow(&mut self.few, is_few, bucket, merchants, usual, |now, worst| now.active < worst.active);
 
         let usual = self.usual(bucket, self.refusing, |known| known.refused, u32::max);
-        let more = usual.map(|usual| f64::from(merchants.refused) - f64::from(usual));
-        let many = usual
-            .map(|usual| (DEVIATIONS * f64::from(usual).sqrt()).max(ask.merchants(merchants.active.into()) as f64));
-        let part = if self.refusing.is_some() { 0.5 } else { 1.0 };
-        let is_refusing = more.zip(many).is_some_and(|(more, many)| many * part <= more);
+        let least = ask.merchants(merchants.active.into()) as f64;
+        let is_refusing = usual.is_some_and(|usual| are_many(merchants.refused, usual, least, self.refusing.is_some()));
         follow(&mut self.refusing, is_refusing, bucket, merchants, usual, |now, worst| worst.refused < now.refused);
     }
 
@@ -141,6 +140,11 @@ fn is_few(active: u32, usual: u32, goes_on: bool) -> bool {
         return BACK_SHARE * usual < missing;
     }
     (FEWER_SHARE * usual).max(DEVIATIONS * usual.sqrt()) <= missing && 0.0 < missing
+}
+
+fn are_many(refused: u32, usual: u32, least: f64, goes_on: bool) -> bool {
+    let part = if goes_on { STILL_MANY } else { 1.0 };
+    part * (DEVIATIONS * f64::from(usual).sqrt()).max(least) <= f64::from(refused) - f64::from(usual)
 }
 
 /// Opens trouble, goes on with it, or ends it.
