@@ -15,7 +15,7 @@ pub(super) const DAYS: f64 = 4.0;
 
 /// All hours are alike for a machine; people buy from morning to night, work in office hours, eat twice a day. In times of about an average
 /// hour: what that is exactly is worked out.
-const SHAPES: [Day; 4] = [
+const SHAPES: [Day; 4] = scaled([
     [1.0; HOURS],
     [
         0.45, 0.3, 0.2, 0.15, 0.15, 0.2, 0.35, 0.6, 0.9, 1.1, 1.25, 1.3, 1.35, 1.3, 1.25, 1.25, 1.3, 1.4, 1.5, 1.6,
@@ -29,7 +29,7 @@ const SHAPES: [Day; 4] = [
         0.5, 0.2, 0.1, 0.05, 0.05, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 1.8, 2.4, 2.1, 1.2, 0.9, 1.1, 1.7, 2.6, 2.8, 2.4,
         1.7, 1.1, 0.7,
     ],
-];
+]);
 /// How counts of an hour scatter before the key has shown it: so many calls come at once, and hours differ by as much.
 const CLUMP: f64 = 3.0;
 const ALPHA: f64 = 0.3;
@@ -44,6 +44,24 @@ const DAYS_MAX: f64 = 20.0;
 /// Shares and calls below which nothing is told from nothing.
 const SHARE_LEAST: f64 = 0.02;
 const CALLS_LEAST: f64 = 1e-3;
+
+/// The shapes with a mean of 1.
+const fn scaled(mut shapes: [Day; 4]) -> [Day; 4] {
+    let mut shape = 0;
+    while shape < shapes.len() {
+        let (mut sum, mut hour) = (0.0, 0);
+        while hour < HOURS {
+            sum += shapes[shape][hour];
+            hour += 1;
+        }
+        while 0 < hour {
+            hour -= 1;
+            shapes[shape][hour] /= sum / HOURS as f64;
+        }
+        shape += 1;
+    }
+    shapes
+}
 
 /// What is expected by hour, after `days` days with `own` calls on average.
 pub(super) fn expected(own: &Day, days: f64) -> Day {
@@ -68,18 +86,14 @@ pub(super) fn expected(own: &Day, days: f64) -> Day {
 /// What the cohorts say that the key is likely to be of.
 fn of_cohorts(own: &Day, days: f64, level: f64) -> Day {
     let noise = COOLER * (CLUMP + ALPHA * level);
-    let shapes = SHAPES.map(|shape| {
-        let mean = shape.iter().sum::<f64>() / HOURS as f64;
-        shape.map(|share| share / mean)
-    });
-    let likelihood = shapes.map(|shape| {
+    let likelihood = SHAPES.map(|shape| {
         let of_hour = |(calls, share): (&f64, &f64)| calls * share.max(SHARE_LEAST).ln() - level * share;
         days * own.iter().zip(&shape).map(of_hour).sum::<f64>() / noise
     });
     let most = likelihood.into_iter().fold(f64::NEG_INFINITY, f64::max);
     let weights = likelihood.map(|likelihood| (likelihood - most).exp());
     let sum: f64 = weights.iter().sum();
-    std::array::from_fn(|hour| level * shapes.iter().zip(&weights).map(|(s, w)| s[hour] * w).sum::<f64>() / sum)
+    std::array::from_fn(|hour| level * SHAPES.iter().zip(&weights).map(|(s, w)| s[hour] * w).sum::<f64>() / sum)
 }
 
 #[cfg(test)]

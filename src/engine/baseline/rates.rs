@@ -437,12 +437,18 @@ impl Rates {
         // Nor is what was missed yesterday: a job that has moved would be missed every night.
         let yesterday = hour - 24;
         if (self.learned_to - HOURS as i64..self.learned_to).contains(&yesterday) {
-            let (came, usual) = (self.hour_total(yesterday), low(yesterday));
-            if MISSED_FROM <= usual && came < MISSED * usual {
-                expected = expected.min(MISSED_TIMES * came);
+            let at_most = MISSED_TIMES * self.hour_total(yesterday);
+            // What came as usual needs no look at what was to be expected.
+            if at_most < expected && self.was_missed(yesterday, low(yesterday)) {
+                expected = at_most;
             }
         }
         expected
+    }
+
+    /// Whether most of the calls of a closed hour stayed away where so many were to be expected at least.
+    fn was_missed(&self, hour: i64, usual: f64) -> bool {
+        MISSED_FROM <= usual && self.hour_total(hour) < MISSED * usual
     }
 
     /// The same where too few would be worse, with a little of both neighbours.
