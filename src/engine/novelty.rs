@@ -3,6 +3,8 @@
 //! Worked out once for each call, against what the key and its merchant have shown, so that detectors can weigh the signs
 //! together: a new network with the usual program is most often a move, with another program it is most often a thief.
 
+pub mod tools;
+
 use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::alert::Kind;
+use crate::alert::{Kind, Severity};
+use crate::engine::baseline::values::Newness;
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
+use crate::engine::novelty::tools::{self, Purpose};
 use crate::engine::novelty::{self, SIDE_BY_SIDE, is_beside};
 use crate::engine::params::{ParamSpec, ParamType, Params};
 use crate::event::Env;
@@ -15,7 +17,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     doc: "Accepted calls by a program (the user agent without its version) that neither the key nor its merchant's other \
           keys have used, while the usual programs go on for ten minutes and more. A new version is never a sign, and a \
           program that takes the usual one's place is a release. With a new network that is not expected of the key, or a first refund, it is told at \
-          once, in their alert. Of a test key it is told only so: developers try programs.",
+          once, in their alert. Of a test key it is told only so: developers try programs. A program that is made to attack, or to try out \
+          keys that were found, is told at its first call of a live key, and is at least `high`.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -48,6 +51,34 @@ impl NewUserAgent {
     fn new(p: &Params) -> Self {
         NewUserAgent { learning: p.duration("learning"), min_calls: p.count("min_calls"), quiet: p.duration("quiet") }
     }
+
+    /// The sign of a program that no shop is made of.
+    fn tool(&self, sight: &Sight<'_>, word: &'static str, purpose: Purpose) -> Sign {
+        let (tool, made) = match purpose {
+            Purpose::FindsKeys => {
+                ("finds_keys", "made to collect keys that lie in public, and to try whether they work")
+            }
+            Purpose::Attacks => ("attacks", "made to find weaknesses and to use them"),
+        };
+        let ts = sight.event.ts;
+        Sign {
+            opens: true,
+            part: format!("tool {word}"),
+            starts_at: ts,
+            last_at: ts,
+            quiet: Some(self.quiet),
+            severity: Weight::AtLeast(Severity::High),
+            score: 0.85,
+            summary: format!("A tool of attackers and testers uses the key: {word}."),
+            reason: format!("Calls came by {word}, {made}."),
+            source: sight.source(),
+            evidence: vec![
+                ("program", word.into()),
+                ("tool", tool.into()),
+                ("known_calls", json!(sight.key.baseline_calls())),
+            ],
+        }
+    }
 }
 
 impl Detector for NewUserAgent {
@@ -57,6 +88,13 @@ impl Detector for NewUserAgent {
         };
         let (key, event) = (sight.key, sight.event);
         let ts = event.ts;
+        // Whatever a key has always done, nothing needs to be known of it to tell these.
+        if novelty.agent != Newness::Known
+            && sight.key_env == Some(Env::Live)
+            && let Some((word, purpose)) = tools::purpose_of(user_agent)
+        {
+            return Verdict::Sign(Box::new(self.tool(sight, word, purpose)));
+        }
         if !novelty.agent.is_novel() || !key.knows_its_networks(ts) {
             return Verdict::Nothing;
         }

@@ -31,7 +31,11 @@ fn sentence(reason: &Reason) -> Option<&'static str> {
         Kind::NewIp => "It was also used from a network that we had not seen.",
         Kind::IpFanout => "It is also used from many new networks at once.",
         Kind::ImpossibleTravel => "It was also used in two countries at the same time.",
-        Kind::NewUserAgent => "It is also used by a program that is new to us.",
+        Kind::NewUserAgent => match () {
+            () if reason.text.contains("collect keys") => "It is also used by a program that collects leaked keys.",
+            () if reason.text.contains("find weaknesses") => "It is also used by a program made for attacks.",
+            () => "It is also used by a program that is new to us.",
+        },
         Kind::NewEndpoint => first_of(&reason.text),
         Kind::OffHours => "It is also used at an hour at which it always rests.",
         Kind::ClientSideUse => "It also seems to be in a page or an app, where anyone can read it.",

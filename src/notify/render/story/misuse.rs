@@ -66,10 +66,27 @@ pub(super) const NEW_USER_AGENT: Words = Words {
     subject: |_, key| format!("{key} used by another program"),
     tell: |t, story| {
         story.row("Program", t.evidence.text("program"));
-        story.lead = format!("A program that is new to us uses your {}. Check that it is yours.", t.key);
-        story.why.push("Your usual program goes on beside it, so this is no new version.".to_owned());
-        tell(t, story);
-        story.nothing = "There is nothing to do if you started a new program, a script or a test.";
+        match t.evidence.text("tool").as_deref() {
+            Some("finds_keys") => {
+                story.lead =
+                    format!("A program that collects leaked keys tried your {}, and it worked. Replace it.", t.key);
+                story.why.push("Such programs try keys that lie in public code, pages or apps.".to_owned());
+                tell(t, story);
+                story.nothing = "There is nothing to do if you searched your own code for keys. Take the key out there all the same.";
+            }
+            Some(_) => {
+                story.lead = format!("A program made for attacks uses your {}. Check that you started it.", t.key);
+                story.why.push("Such programs look for weaknesses. Testers use them, and so do thieves.".to_owned());
+                tell(t, story);
+                story.nothing = "There is nothing to do if somebody tests the security of your shop for you.";
+            }
+            None => {
+                story.lead = format!("A program that is new to us uses your {}. Check that it is yours.", t.key);
+                story.why.push("Your usual program goes on beside it, so this is no new version.".to_owned());
+                tell(t, story);
+                story.nothing = "There is nothing to do if you started a new program, a script or a test.";
+            }
+        }
     },
     ended: |_, key| format!("Ended: no more calls by the new program with your {key}."),
 };
