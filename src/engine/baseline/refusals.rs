@@ -135,6 +135,17 @@ impl Refusals {
         (f64::from(self.mean_hour) * hours + prior * weight) / (hours + weight) * length as f64 / HOUR as f64
     }
 
+    /// The same among so many calls: who works in sessions has refusals when there are calls at all.
+    pub fn expected_among(&self, length: Millis, Among { calls, usual_hour }: Among) -> f64 {
+        self.expected(length).max(self.share(usual_hour) * calls as f64)
+    }
+
+    /// The share of calls that are refused, where so many are accepted in an average hour.
+    pub fn share(&self, usual_hour: f64) -> f64 {
+        let usual = self.expected(HOUR);
+        usual / (usual + usual_hour)
+    }
+
     /// Refusals after `last_accepted`, the last call that was accepted, where none has been since and they came in several
     /// five-minute buckets.
     pub fn only_refused(&self, last_accepted: Millis, at: Millis) -> OnlyRefused {
@@ -152,9 +163,18 @@ impl Refusals {
     }
 
     /// How surprising so many are: -ln of the odds.
-    pub fn surprise(&self, at: Millis, length: Millis) -> f64 {
-        surprise_high(self.since(at, length), self.expected(length), ALPHA)
+    pub fn surprise(&self, at: Millis, length: Millis, among: Among) -> f64 {
+        surprise_high(self.since(at, length), self.expected_among(length, among), ALPHA)
     }
+}
+
+/// The calls that refusals are among.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Among {
+    /// Calls in the window, refused or not.
+    pub calls: u64,
+    /// Accepted calls in an average hour.
+    pub usual_hour: f64,
 }
 
 /// A time in which every call was refused.
@@ -210,7 +230,11 @@ mod tests {
         assert!((often.expected(HOUR) - 5.0).abs() < 1.0, "{}", often.expected(HOUR));
         assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));
         assert_eq!(rarely.since(at, HOUR), 12);
-        let (a, b) = (rarely.surprise(at, 30 * MINUTE), often.surprise(at, 30 * MINUTE));
+        let among = |calls| Among { calls, usual_hour: 30.0 };
+        let (a, b) = (rarely.surprise(at, 30 * MINUTE, among(12)), often.surprise(at, 30 * MINUTE, among(12)));
         assert!(12.0 < a && b < 6.0, "{a} {b}");
+        // Among many calls there are more, whatever the clock says.
+        let c = rarely.surprise(at, 30 * MINUTE, among(1_200));
+        assert!(c + 4.0 < a, "{a} {c}");
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::networks::Network;
-use crate::engine::baseline::refusals::Refusals;
+use crate::engine::baseline::refusals::{Among, Refusals};
 use crate::engine::detect::volume::{length, odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::agent_of;
@@ -99,11 +99,14 @@ impl ErrorBurst {
         if only.calls < self.min_calls || only.buckets < TRIES || at - only.since < TRIES_FOR {
             return None;
         }
-        let usual = refusals.expected(HOUR);
-        let share = usual / (usual + key.rates.usual_day() / 24.0);
-        let surprise = -f64::from(only.buckets - 1) * share.ln();
+        let surprise = -f64::from(only.buckets - 1) * refusals.share(usual_hour(key)).ln();
         (self.surprise <= surprise).then_some(((at - only.since) / MINUTE * MINUTE, only.calls, only.calls, surprise))
     }
+}
+
+/// Calls of a key that are accepted in an average hour.
+fn usual_hour(key: &KeyFeatures) -> f64 {
+    key.rates.usual_day() / (DAY / HOUR) as f64
 }
 
 /// Whether a network is the key's own, or one of its provider's, as far as that can be told, from which its usual program calls.
@@ -138,13 +141,15 @@ impl Detector for ErrorBurst {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
-            let surprise = refusals.surprise(event.ts, window);
+            let among = Among { calls: all, usual_hour: usual_hour(key) };
+            let surprise = refusals.surprise(event.ts, window, among);
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
         let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
+        let expected = refusals.expected_among(window, Among { calls: all, usual_hour: usual_hour(key) });
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         let percent = share * 100.0;
         let (part, summary) = if is_from_home {
@@ -164,14 +169,13 @@ impl Detector for ErrorBurst {
             score: 0.6,
             summary,
             reason: format!(
-                "{refused} of {all} calls in {} were refused; about {:.1} refusals are usual.",
-                length(window),
-                refusals.expected(window)
+                "{refused} of {all} calls in {} were refused; about {expected:.1} refusals are usual.",
+                length(window)
             ),
             source: sight.source(),
             evidence: vec![
                 ("observed", refused.into()),
-                ("expected", json!((refusals.expected(window) * 10.0).round() / 10.0)),
+                ("expected", json!((expected * 10.0).round() / 10.0)),
                 ("window", duration_text(window).into()),
                 ("share", json!((share * 100.0).round() / 100.0)),
                 ("reason", event.reason.map(Refusal::as_str).into()),
