@@ -36,7 +36,8 @@ pub struct Novelty {
     pub country: Known,
     /// No database says whose it is, and several trusted networks are around it.
     pub is_near: bool,
-    /// The key is a test key, which is used from where its developers are, and nothing says that the provider is new; or no database says
+    /// The key is a test key, which is used from where its developers are, and nothing says that the provider is new, or the country is
+    /// known: they work at home, too; or no database says
     /// whose it is, and the key shows a new one every week or so.
     pub is_expected: bool,
     /// The program, by its family.
@@ -92,9 +93,10 @@ impl Novelty {
             novelty.is_near = event.asn.is_none() && network.is_some_and(is_near);
             let wanders =
                 |network| WANDERS_DAYS <= key.networks.days_with_new_ones(learned_by(key, at, WANDERS_WITHIN), network);
-            let is_of_developers = key_env == Some(Env::Test) && novelty.provider != Known::No;
-            novelty.is_expected = is_of_developers || (event.asn.is_none() && network.is_some_and(wanders));
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
+            let is_where_developers_are = novelty.provider != Known::No || novelty.country == Known::Yes;
+            novelty.is_expected = (key_env == Some(Env::Test) && is_where_developers_are)
+                || (event.asn.is_none() && network.is_some_and(wanders));
         }
         novelty.agent = match agent {
             Some(agent) if merchant.agents.trusts(agent) => Newness::Known,

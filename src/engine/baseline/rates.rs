@@ -29,6 +29,9 @@ const FLEET_DAYS: f64 = 4.0;
 const LEVEL_PRIOR: f32 = 30.0;
 /// Days after which the calls of a key are known whose calls come in rows.
 const ROW_DAYS: u8 = 2;
+/// How much one call tells of whether calls come in rows, and one row at most.
+const ROW_LEARNS: f32 = 0.001;
+const ROW_LEARNS_MAX: f32 = 0.2;
 /// An hour's calls come in a burst where so much of them falls into ten minutes.
 const BURSTY: f32 = 0.55;
 /// A key that makes more calls a day does much else than one run.
@@ -212,14 +215,12 @@ pub struct Ask {
     pub surprise: f64,
     /// Calls above the expected ones that it takes at least.
     pub min_extra: f64,
-    /// The least multiples of the usual are so many times as large as elsewhere.
-    pub floors: f64,
 }
 
 impl Ask {
-    /// With the least multiples as they are.
+    /// Of a surprise and the calls beside it.
     pub const fn new(surprise: f64, min_extra: f64) -> Self {
-        Ask { surprise, min_extra, floors: 1.0 }
+        Ask { surprise, min_extra }
     }
 }
 
@@ -302,7 +303,7 @@ impl Rates {
         }
         // Where several come in two minutes, they tell as much as single calls do.
         let is_row = if calls > 1 && is_first { 1.0 } else { 0.0 };
-        self.rows += 0.02 * (is_row - self.rows);
+        self.rows += (ROW_LEARNS * calls as f32).min(ROW_LEARNS_MAX) * (is_row - self.rows);
         let calls = u64::from(calls) + u64::from(self.rest);
         while (self.count_of(bucket) + calls) >> self.shift > u64::from(u16::MAX) {
             self.shift += 1;

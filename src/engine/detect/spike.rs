@@ -12,11 +12,6 @@ use crate::time::{DAY, HOUR, MINUTE, Millis};
 /// count as the hours do.
 const TESTS_A_DAY: f64 = 12.0;
 
-/// How much larger a spike of a test key must be.
-const TEST_FLOORS: f64 = 8.0;
-/// The same of the calls above the expected ones: developers work when they like.
-const TEST_EXTRA_TIMES: f64 = 10.0;
-
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Spike,
@@ -24,7 +19,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
           the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
           again when a gateway is slow; a key that works in bursts must make a larger one than ever, and what came at this \
-          time of day before is usual there.",
+          time of day before is usual there. Of live keys only: load is tested with test keys.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -78,10 +73,10 @@ impl Detector for Spike {
             return Verdict::Nothing;
         }
         // Load is tested with test keys: that is what they are for.
-        let is_of_developers = sight.key_env == Some(Env::Test);
-        let floors = if is_of_developers { TEST_FLOORS } else { 1.0 };
-        let min_extra = self.ask.min_extra * if is_of_developers { TEST_EXTRA_TIMES } else { 1.0 };
-        let Some(excess) = sight.key.rates.too_many(sight.event.ts, &Ask { floors, min_extra, ..self.ask }) else {
+        if sight.key_env == Some(Env::Test) {
+            return Verdict::Nothing;
+        }
+        let Some(excess) = sight.key.rates.too_many(sight.event.ts, &self.ask) else {
             return Verdict::Nothing;
         };
         let window = excess.window;

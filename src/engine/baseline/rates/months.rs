@@ -7,8 +7,9 @@ use crate::time::{DAY, HOUR, day_of_month};
 /// Days of jobs, and how many days of a key must have been learned when they end for it to have seen them as a whole.
 const STRETCHES: [(std::ops::RangeInclusive<u32>, u8); STRETCH_COUNT] = [(1..=3, 4), (15..=15, 2), (28..=31, 5)];
 const STRETCH_COUNT: usize = 3;
-/// The place of a month's beginning among them.
+/// The places of a month's beginning and of its middle among them.
 const BEGINNING: usize = 0;
+const MIDDLE: usize = 1;
 /// How far from the beginning of a month on UTC its bills may be made, where the key's clock is not known.
 const BILLS_AROUND: Millis = 14 * HOUR;
 /// How much busier it may be for everybody when a month begins, and a whole day of it for a key that was not seen on one.
@@ -52,6 +53,15 @@ impl MonthDays {
         self.is_open(BEGINNING)
     }
 
+    /// Whether bills may be made on the day of a time on the key's clock.
+    fn may_bill(self, at: Millis) -> bool {
+        match day_of_month(at) {
+            1 => self.is_open(BEGINNING),
+            15 => self.is_open(MIDDLE),
+            _ => false,
+        }
+    }
+
     fn is_open(self, place: usize) -> bool {
         matches!(self.0[place], 0 | JOB)
     }
@@ -69,10 +79,10 @@ impl Rates {
         [at, at - length].into_iter().any(|at| self.months.may_run(at + self.offset))
     }
 
-    /// Whether bills of a month may be made at a time: on its first day on the key's clock, or on UTC's.
+    /// Whether bills of a month may be made at a time: on its first day or the one in its middle, on the key's clock or on UTC's.
     pub(super) fn may_bill_at(&self, at: Millis) -> bool {
         let around = if self.offset == 0 { [-BILLS_AROUND, BILLS_AROUND] } else { [0, self.offset] };
-        self.months.may_begin() && std::iter::once(0).chain(around).any(|offset| day_of_month(at + offset) == 1)
+        std::iter::once(0).chain(around).any(|offset| self.months.may_bill(at + offset))
     }
 
     /// How much busier the beginning of a month may be for everybody, in a window of such a length (a day at most) that ends at a time.

@@ -3,8 +3,10 @@
 use super::learn::{HOLD_OUT_ODDS, ordinary};
 use super::*;
 use crate::engine::baseline::negative_binomial;
-use crate::engine::fleet::SHIPPED;
+use crate::engine::fleet::{SHIPPED, Trait, Traits};
 use crate::time::SECOND;
+
+mod rows;
 
 const LATENESS: Millis = 5 * MINUTE;
 const ASK: Ask = Ask::new(14.0, 20.0);
@@ -99,6 +101,37 @@ fn a_job_that_runs_each_hour_is_known_by_its_hours() {
     }
 }
 
+/// Two runs of usual size within a quarter of an hour: one came late, or failed and was tried again.
+#[test]
+fn another_run_of_usual_size_is_not_too_many() {
+    for (calls, want) in [(35, false), (120, true)] {
+        let mut rates = Rates::default();
+        let run = |rates: &mut Rates, at: Millis, calls: i64| {
+            (0..calls).for_each(|n| add(rates, at + n * SECOND, 1));
+            rates.too_many(at + (calls - 1) * SECOND, &ASK).is_some()
+        };
+        let start = 20_000 * DAY + 4 * MINUTE;
+        for hour in 0..14 * 24 {
+            assert!(!run(&mut rates, start + hour * HOUR, 35));
+        }
+        let last = start + 14 * DAY;
+        assert!(!run(&mut rates, last, 35));
+        assert_eq!(run(&mut rates, last + 8 * MINUTE, calls), want, "{calls}");
+    }
+}
+
+/// Sixty calls in four minutes of a key of few: a retry storm, where the fleet's bursts are large.
+#[test]
+fn where_bursts_of_the_fleet_are_large_it_takes_more_calls() {
+    for (burst, calls, want) in [(3.0, 60, true), (6.0, 60, false), (6.0, 100, true)] {
+        let mut rates = by_the_hour(14 * 24 + 1, |hour| 4 + u32::from(hour % 3 == 0));
+        rates.known.fleet = Traits::default().with(Trait::Burst, Some(burst));
+        let at = 20_014 * DAY + HOUR;
+        (0..calls).for_each(|n| add(&mut rates, at + n * SECOND, 1));
+        assert_eq!(rates.too_many(at + (calls - 1) * SECOND, &ASK).is_some(), want, "{burst}, {calls}");
+    }
+}
+
 /// Where a run's calls come in its hour is not known: when the next one begins after one was left out, nothing is missing but that one.
 #[test]
 fn one_run_that_was_left_out_is_not_too_few() {
@@ -172,17 +205,17 @@ fn silence_is_news_only_where_there_are_calls() {
 /// Calls a minute from ten o'clock on, and whether they are too few by eleven.
 #[test]
 fn too_few_is_told_while_some_still_come() {
-    for (every_minutes, want) in [(1, false), (6, true), (10, true)] {
+    for (every_minutes, each, want) in [(2, 3, false), (1, 1, true), (6, 1, true), (10, 1, true)] {
         let (mut rates, day) = shop();
         for minute in 0..120 {
             add(&mut rates, day + 8 * HOUR + minute * MINUTE, 2);
         }
         let told = (1..60).step_by(every_minutes).any(|minute| {
             let at = day + 10 * HOUR + minute * MINUTE;
-            add(&mut rates, at, 1);
+            add(&mut rates, at, each);
             !rates.is_back(at) && rates.too_few(at, &Ask::new(11.7, 15.0)).is_some()
         });
-        assert_eq!(told, want, "one in {every_minutes} minutes");
+        assert_eq!(told, want, "{each} in {every_minutes} minutes");
     }
 }
 
@@ -330,11 +363,11 @@ fn the_silence_of_many_is_told_sooner_than_that_of_a_key_that_scatters() {
 fn a_few_calls_by_chance_are_not_the_usual_ones_again() {
     let (mut rates, day) = shop();
     let noon = day + 12 * HOUR;
-    // A fifth of the usual calls, and in the last ten minutes by chance more than half of them.
+    // A fifth of the usual calls, and in the last ten minutes by chance two thirds of them.
     (0..50).step_by(5).for_each(|n| add(&mut rates, noon + n * MINUTE, 2));
     (50..60).for_each(|n| add(&mut rates, noon + n * MINUTE, 1));
     let at = noon + 59 * MINUTE;
-    add(&mut rates, at, 1);
+    add(&mut rates, at, 3);
     assert!(rates.is_back(at) && !rates.is_back_to_stay(at));
     (60..90).for_each(|n| add(&mut rates, noon + n * MINUTE, 2));
     assert!(rates.is_back_to_stay(noon + 89 * MINUTE));

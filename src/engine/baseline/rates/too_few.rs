@@ -21,7 +21,7 @@ const SILENCES: [Millis; 2] = [3 * HOUR, 6 * HOUR];
 const SCATTER_OF_MANY: f64 = 0.1;
 /// Calls are back once there are so many times the expected ones, in the first of these windows in which so many are expected, or
 /// in an hour.
-const BACK: f64 = 0.6;
+const BACK: f64 = 0.75;
 const BACK_FOR: [Millis; 2] = [10 * MINUTE, 30 * MINUTE];
 const BACK_CALLS: f64 = 15.0;
 /// A job was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
@@ -36,8 +36,10 @@ const JOB_EVERY: Millis = DAY + 3 * HOUR;
 const JOB_HOURS_MAX: i64 = 80;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
 /// less than so much.
-const FEW: f64 = 0.35;
-const FEW_STILL: f64 = 0.5;
+const FEW: f64 = 0.5;
+const FEW_STILL: f64 = 0.6;
+/// And while the last ten minutes have.
+const FEW_NOW: f64 = 0.65;
 /// Longer windows in which too few is looked for.
 const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
 
@@ -199,18 +201,19 @@ impl Rates {
         surprise_low((observed / clump).round() as u64, expected / clump, self.alpha_of_still(length))
     }
 
-    /// Whether the last ten minutes are as usual (the last hour, of what runs once in it): nothing is too few any more.
+    /// Whether the last ten minutes are as usual (the last hour, of what comes once in it, as rows may): nothing is too few any more.
     pub fn is_back(&self, at: Millis) -> bool {
-        let length = if self.known.is_hourly { HOUR } else { 10 * MINUTE };
+        let length = if self.known.is_hourly || self.is_in_rows() { HOUR } else { 10 * MINUTE };
         let expected = self.expected_since(at, length) * self.level().min(1.0);
-        0.5 * expected <= self.calls_since(at, length) as f64
+        FEW_NOW * expected <= self.calls_since(at, length) as f64
     }
 
     /// Whether enough calls have come for long enough that nothing is too few any more: a few by chance are not.
     pub fn is_back_to_stay(&self, at: Millis) -> bool {
         let level = self.level().min(1.0);
         let expected = |length: Millis| self.expected_since(at, length) * level;
-        let enough = |length: &Millis| BACK_CALLS <= expected(*length) && !self.known.is_hourly;
+        let is_even = !self.known.is_hourly && !self.is_in_rows();
+        let enough = |length: &Millis| is_even && BACK_CALLS <= expected(*length);
         let length = BACK_FOR.into_iter().find(enough).unwrap_or(HOUR);
         BACK * expected(length) <= self.calls_since(at, length) as f64
     }

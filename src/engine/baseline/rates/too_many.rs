@@ -53,9 +53,9 @@ const FIRST_MONTH_DAYS: f64 = 300.0;
 const MONTH_SEEN: u8 = 32;
 const MONTH_FLOOR: f64 = 60.0;
 /// Days' calls that the bills of a key may make at the beginning of its first month, where it does other work as well.
-const BILLS_DAYS: f64 = 4.0;
-/// They take half an hour or so: as much of an hour's calls falls into ten minutes.
-const BILLS_SHARE: f64 = 0.3;
+const BILLS_DAYS: f64 = 20.0;
+/// And the least in an hour: they are made as fast as can be. Fewer are a rise.
+const BILLS_RATE: f64 = 0.75;
 /// Calls a day below which it is waited until each day of the week was seen.
 const FEW_A_DAY: f64 = 50.0;
 /// A burst of a key that works in bursts must be larger than any before by so much; and where they are of one size.
@@ -66,8 +66,10 @@ const BURST_OF_ONE_SIZE_FLOOR: f64 = 1.2;
 /// that its odds are taken with a part of the scatter only, and no heavy tail is allowed for as well.
 const ROW_FLOOR: f64 = 3.0;
 const ROW_TIMES: f64 = 1.3;
-const ROW_HOUR_TIMES: f64 = 0.9;
+const ROW_HOUR_TIMES: f64 = 0.95;
 const ROW_SCATTER: f64 = 0.2;
+/// The same in windows of which no largest one is known.
+const ROW_SCATTER_LONG: f64 = 0.3;
 /// How much less surprise it takes there: of the seven lengths of windows three hours are not looked at, and four minutes hold no other row
 /// than ten, so that the same budget is shared by five (ln 7/5).
 const ROW_FEWER: f64 = 0.34;
@@ -160,16 +162,17 @@ impl Rates {
         let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
-            () if is_burst => BURST_EXTRA_TIMES * ask.min_extra,
+            () if is_burst => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
             () if self.is_steady() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
         };
-        let is_enough = |expected: f64| expected * floor * ask.floors <= observed && min_extra <= observed - expected;
+        let is_enough = |expected: f64| expected * floor <= observed && min_extra <= observed - expected;
         if !is_enough(expected) {
             return None;
         }
         // What comes at this time of day is usual there.
         let expected = expected + self.usual_runs(at, length.length);
+        let expected = if is_short { expected + self.another_run(at, length.length) } else { expected };
         if !is_enough(expected) {
             return None;
         }
@@ -188,13 +191,12 @@ impl Rates {
         {
             return None;
         }
-        // Others bill at its beginning as well, on one clock or another.
-        if length.length <= SOME_HOURS
+        // Others bill at its beginning or in its middle as well, on one clock or another.
+        if length.length < DAY
             && !self.is_in_rows()
             && self.days_learned() < MONTH_SEEN
             && self.may_bill_at(at)
-            && observed < BILLS_DAYS * self.usual_day()
-            && (length.length != HOUR || BILLS_SHARE * observed <= self.busiest_ten(at))
+            && self.may_be_bills(length.length, observed)
         {
             return None;
         }
@@ -228,7 +230,11 @@ impl Rates {
         } else {
             observed
         };
-        let part = if self.is_in_rows() { ROW_SCATTER } else { 1.0 };
+        let part = match () {
+            () if !self.is_in_rows() => 1.0,
+            () if is_short => ROW_SCATTER,
+            () => ROW_SCATTER_LONG,
+        };
         let busy = part * self.alpha(length.length);
         let clumps = self.of_clumps(length.length, expected);
         let alpha = busy + clumps;
@@ -252,11 +258,21 @@ impl Rates {
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
     }
 
-    /// The most calls in ten of the last sixty minutes.
-    fn busiest_ten(&self, at: Millis) -> f64 {
-        let last = at.div_euclid(BUCKET);
-        let tens = (0..HOUR / BUCKET - 4).map(|back| self.count_from(last - back - 4, last - back));
-        tens.max().unwrap_or(0) as f64
+    /// Whether a key that makes bills may make so many calls at once for them.
+    fn may_be_bills(&self, length: Millis, observed: f64) -> bool {
+        let least = BILLS_RATE * length.min(HOUR) as f64 / HOUR as f64;
+        (least..BILLS_DAYS).contains(&(observed / self.usual_day().max(1e-3)))
+    }
+
+    /// Calls of one more run of a job that runs each hour, where none in the window was larger than usual: those of two hours may come soon
+    /// after each other, and a run that failed comes again.
+    fn another_run(&self, at: Millis, length: Millis) -> f64 {
+        if !self.known.is_hourly {
+            return 0.0;
+        }
+        let (run, last) = (self.smooth(at.div_euclid(HOUR)), at.div_euclid(BUCKET));
+        let largest = (last - length / BUCKET + 1..=last).map(|bucket| self.count_from(bucket - 1, bucket)).max();
+        if largest.unwrap_or(0) as f64 <= BURST_OF_ONE_SIZE_FLOOR * run { run } else { 0.0 }
     }
 
     /// By how much larger the short bursts of the fleet are than what is shipped.
