@@ -135,12 +135,15 @@ fn where_bursts_of_the_fleet_are_large_it_takes_more_calls() {
 /// Where a run's calls come in its hour is not known: when the next one begins after one was left out, nothing is missing but that one.
 #[test]
 fn one_run_that_was_left_out_is_not_too_few() {
-    let mut rates = Rates::default();
-    let run = |hour: i64, n: i64| 20_000 * DAY + hour * HOUR + 40 * MINUTE + n * 6 * SECOND;
-    for hour in (0..14 * 24).chain(14 * 24 + 1..14 * 24 + 2) {
-        for n in 0..20 {
-            add(&mut rates, run(hour, n), 1);
-            assert_eq!(rates.too_few(run(hour, n), &Ask::new(11.7, 15.0)), None, "hour {hour}, call {n}");
+    for calls in [20, 60] {
+        let mut rates = Rates::default();
+        let run = |hour: i64, n: i64| 20_000 * DAY + hour * HOUR + 40 * MINUTE + n * 2 * SECOND;
+        for hour in (0..14 * 24).chain(14 * 24 + 1..14 * 24 + 2) {
+            for n in 0..calls {
+                add(&mut rates, run(hour, n), 1);
+                let few = rates.too_few(run(hour, n), &Ask::new(11.7, 15.0));
+                assert_eq!(few, None, "hour {hour}, call {n} of {calls}");
+            }
         }
     }
 }

@@ -37,6 +37,10 @@ const JOB_HOURS_MAX: i64 = 80;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
 /// less than so much.
 const FEW: f64 = 0.5;
+/// The same of a job that runs each hour: one of two runs left out is no news.
+const FEW_OF_RUNS: f64 = 0.35;
+/// And so many hours at least, of which the last may have only begun.
+const RUNS_HOURS: i64 = 3;
 const FEW_STILL: f64 = 0.6;
 /// And while the last ten minutes have.
 const FEW_NOW: f64 = 0.65;
@@ -179,14 +183,15 @@ impl Rates {
             let window = Window { starts_at, length: HOUR, observed, expected };
             (window, self.surprise_of_few(HOUR, observed as f64, expected))
         });
-        let longer = FEW_HOURS.iter().filter_map(|n| {
+        let few = if self.known.is_hourly { FEW_OF_RUNS } else { FEW };
+        let longer = FEW_HOURS.iter().filter(|n| !self.known.is_hourly || RUNS_HOURS <= **n).filter_map(|n| {
             let length = n * HOUR;
             let before: f64 = (hour - n + 1..hour).map(|hour| self.expected_low(hour)).sum();
             // Where a run's calls come in its hour is not known.
             let this = if self.known.is_hourly { 0.0 } else { this * part };
             let expected = (before + this) * level;
             let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
-            (2.0 * ask.min_extra <= expected && observed <= FEW * expected).then(|| {
+            (2.0 * ask.min_extra <= expected && observed <= few * expected).then(|| {
                 let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
                 (window, self.surprise_of_few(length, observed, expected))
             })

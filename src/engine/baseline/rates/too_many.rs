@@ -159,7 +159,8 @@ impl Rates {
             ..=FLEETS_BURST => length.floor * self.bursts_of_fleet(),
             _ => length.floor,
         };
-        let is_burst = length.length <= FLEETS_BURST && !self.is_in_rows();
+        // Of what comes at once each hour, no longer window tells whether it was tried again.
+        let is_burst = (length.length <= FLEETS_BURST && !self.is_in_rows()) || (is_short && self.known.is_hourly);
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
             () if is_burst => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
@@ -196,7 +197,7 @@ impl Rates {
             && !self.is_in_rows()
             && self.days_learned() < MONTH_SEEN
             && self.may_bill_at(at)
-            && self.may_be_bills(length.length, observed)
+            && self.may_be_bills(at, length.length)
         {
             return None;
         }
@@ -258,10 +259,17 @@ impl Rates {
         Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
     }
 
-    /// Whether a key that makes bills may make so many calls at once for them.
-    fn may_be_bills(&self, length: Millis, observed: f64) -> bool {
-        let least = BILLS_RATE * length.min(HOUR) as f64 / HOUR as f64;
-        (least..BILLS_DAYS).contains(&(observed / self.usual_day().max(1e-3)))
+    /// Whether a key that makes bills may make as many calls for them as it has in so long.
+    fn may_be_bills(&self, at: Millis, length: Millis) -> bool {
+        let hour = at.div_euclid(HOUR);
+        let made = match length {
+            ..=HOUR => self.calls_since(at, length) as f64,
+            _ => self.hours_together(hour - length / HOUR + 1..=hour),
+        };
+        // They may have begun just now.
+        let ten = length.min(10 * MINUTE);
+        let an_hour = (made / length.min(HOUR) as f64).max(self.calls_since(at, ten) as f64 / ten as f64) * HOUR as f64;
+        BILLS_RATE * self.usual_day() <= an_hour && made < BILLS_DAYS * self.usual_day()
     }
 
     /// Calls of one more run of a job that runs each hour, where none in the window was larger than usual: those of two hours may come soon
