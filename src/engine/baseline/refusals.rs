@@ -135,9 +135,10 @@ impl Refusals {
         (f64::from(self.mean_hour) * hours + prior * weight) / (hours + weight) * length as f64 / HOUR as f64
     }
 
-    /// The same among so many calls: who works in sessions has refusals when there are calls at all.
-    pub fn expected_among(&self, length: Millis, Among { calls, usual_hour }: Among) -> f64 {
-        self.expected(length).max(self.share(usual_hour) * calls as f64)
+    /// The same beside so many accepted calls: who works in sessions has refusals when there are calls at all.
+    pub fn expected_beside(&self, length: Millis, Beside { accepted, usual_hour }: Beside) -> f64 {
+        let usual = self.expected(HOUR);
+        self.expected(length).max(accepted as f64 * usual / usual_hour.max(usual))
     }
 
     /// The share of calls that are refused, where so many are accepted in an average hour.
@@ -163,16 +164,16 @@ impl Refusals {
     }
 
     /// How surprising so many are: -ln of the odds.
-    pub fn surprise(&self, at: Millis, length: Millis, among: Among) -> f64 {
-        surprise_high(self.since(at, length), self.expected_among(length, among), ALPHA)
+    pub fn surprise(&self, at: Millis, length: Millis, beside: Beside) -> f64 {
+        surprise_high(self.since(at, length), self.expected_beside(length, beside), ALPHA)
     }
 }
 
-/// The calls that refusals are among.
+/// The calls that refusals come beside.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Among {
-    /// Calls in the window, refused or not.
-    pub calls: u64,
+pub struct Beside {
+    /// Accepted calls in the window.
+    pub accepted: u64,
     /// Accepted calls in an average hour.
     pub usual_hour: f64,
 }
@@ -230,11 +231,11 @@ mod tests {
         assert!((often.expected(HOUR) - 5.0).abs() < 1.0, "{}", often.expected(HOUR));
         assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));
         assert_eq!(rarely.since(at, HOUR), 12);
-        let among = |calls| Among { calls, usual_hour: 30.0 };
-        let (a, b) = (rarely.surprise(at, 30 * MINUTE, among(12)), often.surprise(at, 30 * MINUTE, among(12)));
+        let beside = |accepted| Beside { accepted, usual_hour: 30.0 };
+        let (a, b) = (rarely.surprise(at, 30 * MINUTE, beside(0)), often.surprise(at, 30 * MINUTE, beside(0)));
         assert!(12.0 < a && b < 6.0, "{a} {b}");
-        // Among many calls there are more, whatever the clock says.
-        let c = rarely.surprise(at, 30 * MINUTE, among(1_200));
+        // Beside many calls there are more, whatever the clock says.
+        let c = rarely.surprise(at, 30 * MINUTE, beside(1_200));
         assert!(c + 4.0 < a, "{a} {c}");
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::alert::Kind;
 use crate::engine::baseline::networks::Network;
-use crate::engine::baseline::refusals::{Among, Refusals};
+use crate::engine::baseline::refusals::{Beside, Refusals};
 use crate::engine::detect::volume::{length, odds_in_words, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
 use crate::engine::novelty::agent_of;
@@ -141,15 +141,16 @@ impl Detector for ErrorBurst {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
-            let among = Among { calls: all, usual_hour: usual_hour(key) };
-            let surprise = refusals.surprise(event.ts, window, among);
+            let beside = Beside { accepted: all - refused, usual_hour: usual_hour(key) };
+            let surprise = refusals.surprise(event.ts, window, beside);
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
         let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
-        let expected = refusals.expected_among(window, Among { calls: all, usual_hour: usual_hour(key) });
+        let beside = Beside { accepted: all - refused, usual_hour: usual_hour(key) };
+        let expected = refusals.expected_beside(window, beside);
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         let percent = share * 100.0;
         let (part, summary) = if is_from_home {
