@@ -18,7 +18,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           keys have used, while the usual programs go on for ten minutes and more. A new version is never a sign, and a \
           program that takes the usual one's place is a release. With a new network that is not expected of the key, or a first refund, it is told at \
           once, in their alert. Of a test key it is told only so: developers try programs. A program that is made to attack, or to try out \
-          keys that were found, is told at its first call of a live key, and is at least `high`.",
+          keys that were found, is told at its first call, and is at least `high`.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -90,7 +90,7 @@ impl Detector for NewUserAgent {
         let ts = event.ts;
         // Whatever a key has always done, nothing needs to be known of it to tell these.
         if novelty.agent != Newness::Known
-            && sight.key_env == Some(Env::Live)
+            && sight.key_env != Some(Env::Test)
             && let Some((word, purpose)) = tools::purpose_of(user_agent)
         {
             return Verdict::Sign(Box::new(self.tool(sight, word, purpose)));

@@ -13,7 +13,7 @@ pub enum Purpose {
 
 /// Words of user agents as the programs send them unless they are told otherwise, in small letters. Each has a page in its own
 /// documentation; words that a shop's own program may contain are not among them.
-const TOOLS: [(&str, Purpose); 24] = [
+const TOOLS: [(&str, Purpose); 23] = [
     ("trufflehog", Purpose::FindsKeys),
     ("acunetix", Purpose::Attacks),
     ("arachni", Purpose::Attacks),
@@ -33,7 +33,6 @@ const TOOLS: [(&str, Purpose); 24] = [
     ("openvas", Purpose::Attacks),
     ("projectdiscovery", Purpose::Attacks),
     ("sqlmap", Purpose::Attacks),
-    ("stratus-red-team", Purpose::Attacks),
     ("w3af", Purpose::Attacks),
     ("wfuzz", Purpose::Attacks),
     ("zaproxy", Purpose::Attacks),
@@ -58,7 +57,6 @@ mod tests {
             ("sqlmap/1.7.2#stable (https://sqlmap.org)", Some(Purpose::Attacks)),
             ("Nuclei - Open-source project (github.com/projectdiscovery/nuclei)", Some(Purpose::Attacks)),
             ("Fuzz Faster U Fool v2.1.0", Some(Purpose::Attacks)),
-            ("stratus-red-team_b2f1", Some(Purpose::Attacks)),
             ("python-httpx/0.27", None),
             ("python-requests/2.31", None),
             ("nucleus-shop/1.2", None),
