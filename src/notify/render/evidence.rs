@@ -162,6 +162,11 @@ impl<'a> Evidence<'a> {
         (lines, entries.len().saturating_sub(SOURCES_MAX))
     }
 
+    /// Whether the program is made to collect leaked keys: it need not be on any server of the merchant.
+    pub fn finds_keys(self) -> bool {
+        self.field("tool").and_then(Value::as_str) == Some("finds_keys")
+    }
+
     /// Whether refused calls come from networks that are not the key's own.
     pub fn is_by_strangers(self) -> bool {
         self.field("from_known_network").and_then(Value::as_bool) == Some(false)

@@ -7,10 +7,12 @@ use crate::alert::Alert;
 /// What such a step begins with, and when it fits.
 type Condition = (&'static str, fn(Evidence<'_>) -> bool);
 
-const CONDITIONS: [Condition; 7] = [
+const CONDITIONS: [Condition; 9] = [
     ("For a test key at live, ", |evidence| evidence.test_key_at_live()),
     ("For a live key at the sandbox, ", |evidence| !evidence.test_key_at_live()),
     ("If others can read that test system, ", |evidence| !evidence.test_key_at_live()),
+    ("If the program collects leaked keys, ", |evidence| evidence.finds_keys()),
+    ("If nobody knows it, look on the server", |evidence| !evidence.finds_keys()),
     ("If others send these calls, ", |evidence| evidence.is_by_strangers()),
     ("If the reason is rate limited, ", |evidence| !evidence.is_by_strangers() && evidence.is_rate_limited()),
     ("If the reason is the header or the key, ", |evidence| !evidence.is_by_strangers() && evidence.is_about_header()),

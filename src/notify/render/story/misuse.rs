@@ -1,5 +1,6 @@
 //! Calls that are accepted and new for the key in some way: signs that somebody else may have it.
 
+use super::super::evidence::Evidence;
 use super::super::when::{count, number};
 use super::{Story, Telling, Words};
 
@@ -63,7 +64,11 @@ pub(super) const IMPOSSIBLE_TRAVEL: Words = Words {
 };
 
 pub(super) const NEW_USER_AGENT: Words = Words {
-    subject: |_, key| format!("{key} used by another program"),
+    subject: |alert, key| match Evidence(alert).text("tool").as_deref() {
+        Some("finds_keys") => format!("{key} found by a program that collects leaked keys"),
+        Some(_) => format!("{key} used by a program made for attacks"),
+        None => format!("{key} used by another program"),
+    },
     tell: |t, story| {
         story.row("Program", t.evidence.text("program"));
         match t.evidence.text("tool").as_deref() {
