@@ -37,13 +37,13 @@ const JOB_HOURS_MAX: i64 = 80;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
 /// less than so much.
 const FEW: f64 = 0.5;
-/// The same of a job that runs each hour: one of two runs left out is no news.
-const FEW_OF_RUNS: f64 = 0.35;
-/// And so many hours at least, of which the last may have only begun.
-const RUNS_HOURS: i64 = 3;
 const FEW_STILL: f64 = 0.6;
 /// And while the last ten minutes have.
 const FEW_NOW: f64 = 0.65;
+/// Of a job that runs each hour one of two runs left out is no news: it takes fewer, in so many hours at least, of which the last may have
+/// only begun.
+const FEW_OF_RUNS: f64 = 0.35;
+const RUNS_HOURS: i64 = 3;
 /// Longer windows in which too few is looked for.
 const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
 
