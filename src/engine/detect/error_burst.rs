@@ -135,22 +135,21 @@ impl Detector for ErrorBurst {
         if key.accepted == 0 {
             return Verdict::Nothing;
         }
+        let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
-            let beside = Beside { accepted: all - refused, usual_hour: usual_hour(key) };
-            let surprise = refusals.surprise(event.ts, window, beside);
+            let surprise = refusals.surprise(event.ts, window, beside(all, refused));
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
         let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
-        let beside = Beside { accepted: all - refused, usual_hour: usual_hour(key) };
-        let expected = refusals.expected_beside(window, beside);
+        let expected = refusals.expected_beside(window, beside(all, refused));
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         let percent = share * 100.0;
         let (part, summary) = if is_from_home {

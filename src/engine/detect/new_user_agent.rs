@@ -68,7 +68,8 @@ impl NewUserAgent {
             last_at: ts,
             quiet: Some(self.quiet),
             severity: Weight::AtLeast(Severity::High),
-            score: 0.85,
+            // It says more than the new network that it comes from.
+            score: 0.95,
             summary: format!("A tool of attackers and testers uses the key: {word}."),
             reason: format!("Calls came by {word}, {made}."),
             source: sight.source(),

@@ -19,7 +19,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
           the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
           again when a gateway is slow; a key that works in bursts must make a larger one than ever, and what came at this \
-          time of day before is usual there. Of live keys only: load is tested with test keys.",
+          time of day before is usual there. Test keys are spared: load is tested with them.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {

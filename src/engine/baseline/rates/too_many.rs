@@ -160,7 +160,8 @@ impl Rates {
             _ => length.floor,
         };
         // Of what comes at once each hour, no longer window tells whether it was tried again.
-        let is_burst = (length.length <= FLEETS_BURST && !self.is_in_rows()) || (is_short && self.known.is_hourly);
+        let may_be_burst = length.length <= FLEETS_BURST || (is_short && self.known.is_hourly);
+        let is_burst = may_be_burst && !self.is_in_rows();
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
             () if is_burst => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
@@ -275,7 +276,7 @@ impl Rates {
     /// Calls of one more run of a job that runs each hour, where none in the window was larger than usual: those of two hours may come soon
     /// after each other, and a run that failed comes again.
     fn another_run(&self, at: Millis, length: Millis) -> f64 {
-        if !self.known.is_hourly {
+        if !self.known.is_hourly || self.is_in_rows() {
             return 0.0;
         }
         let (run, last) = (self.smooth(at.div_euclid(HOUR)), at.div_euclid(BUCKET));
