@@ -41,6 +41,8 @@ const MUCH_ELSE: f64 = 50.0;
 const EDGE: f64 = 2.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
+/// Or by no more than this much of their size: where none comes in some hours, it is far more.
+const HOURLY_SCATTER: f64 = 0.35;
 
 /// A machine that calls by the clock: its hours vary no more than this many times as much as chance.
 const STEADY: f64 = 1.2;
@@ -341,7 +343,8 @@ impl Rates {
         let is_of_jobs = does_jobs_only || (does_jobs && usual_day < MUCH_ELSE);
         let is_bursty = is_of_jobs || self.bursts >= BURSTY;
         let fleet = self.known.fleet;
-        let is_hourly = is_bursty && !is_of_jobs && self.hour.times_poisson() <= HOURLY;
+        let is_of_one_size = self.hour.times_poisson() <= HOURLY || self.alpha_hour() <= HOURLY_SCATTER;
+        let is_hourly = is_bursty && !is_of_jobs && is_of_one_size;
         let rests = self.profile.rests();
         let mean_hour = mean_hour as f32;
         self.known = Known { mean_hour, does_jobs, is_bursty, is_hourly, rests, fleet, ..Known::default() };

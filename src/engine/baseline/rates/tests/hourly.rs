@@ -1,0 +1,28 @@
+//! Jobs that run each hour: whenever in it they run, and however many calls they make.
+
+use super::*;
+
+/// A job that runs each hour for four minutes from `minute` on, one time with 40 calls and the other with 120.
+fn hourly(minute: i64, days: i64) -> (Rates, Millis) {
+    let mut rates = Rates::default();
+    let start = 20_000 * DAY;
+    for hour in 0..days * 24 {
+        let calls = 40 + 80 * (hour * 7 % 5 % 2);
+        for call in 0..calls {
+            let at = start + hour * HOUR + minute * MINUTE + call * 4 * MINUTE / calls;
+            rates.add(at, 1, AROUND, |_| 0);
+        }
+    }
+    (rates, start + days * DAY - HOUR + minute * MINUTE + 4 * MINUTE)
+}
+
+#[test]
+fn a_job_is_known_wherever_in_the_hour_it_runs() {
+    // Within ten minutes of the clock, beyond their end, and beyond the hour's.
+    for minute in [2, 48, 58] {
+        let (rates, last) = hourly(minute, 14);
+        assert!(rates.is_bursty() && rates.known.is_hourly, "at minute {minute}: {}", rates.bursts);
+        let due = rates.silence_due(last, &ASK).map(|at| (at - last) / MINUTE);
+        assert!(due.is_some_and(|minutes| (120..300).contains(&minutes)), "at minute {minute}: {due:?}");
+    }
+}
