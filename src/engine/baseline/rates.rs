@@ -39,6 +39,8 @@ const MUCH_ELSE: f64 = 50.0;
 /// An hour with more than so many times the calls of the one beside it is where work begins or ends, or a job runs: where in it the calls
 /// come is not known.
 const EDGE: f64 = 2.0;
+/// A run of usual size makes no more than so many times the calls of its hour.
+const RUN_TIMES: f64 = 2.0;
 /// Bursts are of about the same size where hours vary by no more than this many times as much as chance.
 const HOURLY: f64 = 3.0;
 /// Or by no more than this much of their size: where none comes in some hours, it is far more.
@@ -526,6 +528,16 @@ impl Rates {
         let in_last = length as f64 / HOUR as f64 - in_this;
         let [last, this] = self.usual(hour).smooth.map(f64::from);
         (this * in_this + last * in_last).max(length as f64 / HOUR as f64 * 1e-3)
+    }
+
+    /// Whether so many calls between two times may be an order or a run of usual size: no more than have come in ten minutes, or where the key
+    /// works in bursts, than so many times those of the hours that they came in.
+    pub fn may_be_usual_burst(&self, from: Millis, to: Millis, calls: f64) -> bool {
+        if !self.is_bursty() {
+            return calls <= f64::from(self.peak_ten);
+        }
+        let hours = from.div_euclid(HOUR)..=to.div_euclid(HOUR);
+        calls <= RUN_TIMES * hours.map(|hour| f64::from(self.usual(hour).near)).sum::<f64>()
     }
 
     /// Whether the key works in bursts: a job, or a machine that builds.

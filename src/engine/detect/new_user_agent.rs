@@ -40,6 +40,9 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     build: |p| Box::new(NewUserAgent::new(p)),
 };
 
+/// A program that has gone on for longer without the usual one has taken its place, however many calls it makes.
+const RELEASE: Millis = 6 * HOUR;
+
 #[derive(Debug)]
 struct NewUserAgent {
     learning: Millis,
@@ -106,7 +109,8 @@ impl Detector for NewUserAgent {
             && self.min_calls <= novelty.agent.calls(event.count);
         // More calls than the key makes at all: the new program does not take the usual one's place.
         let calls = novelty.agent.calls(event.count);
-        let is_beside = is_beside(key, first_at, ts, calls);
+        let may_be_release = key.rates.may_be_usual_burst(first_at, ts, calls as f64);
+        let is_beside = ts - first_at <= RELEASE && is_beside(key, first_at, ts, calls) && !may_be_release;
         // Developers try programs.
         let is_alone = (side_by_side || is_beside) && sight.key_env != Some(Env::Test);
         let family = novelty::family(user_agent);

@@ -26,3 +26,13 @@ fn a_job_is_known_wherever_in_the_hour_it_runs() {
         assert!(due.is_some_and(|minutes| (120..300).contains(&minutes)), "at minute {minute}: {due:?}");
     }
 }
+
+#[test]
+fn a_run_at_its_hour_may_be_a_usual_one() {
+    // Sixty calls at nine in the evening, every day for two weeks.
+    let rates = by_the_hour(14 * 24, |hour| if hour.rem_euclid(24) == 21 { 60 } else { 0 });
+    for (hour, calls, want) in [(21, 73.0, true), (12, 73.0, false), (21, 200.0, false)] {
+        let at = (20_014 * 24 + hour) * HOUR;
+        assert_eq!(rates.may_be_usual_burst(at, at + 10 * MINUTE, calls), want, "{calls} at {hour}");
+    }
+}
