@@ -109,8 +109,9 @@ impl Detector for NewUserAgent {
             && self.min_calls <= novelty.agent.calls(event.count);
         // More calls than the key makes at all: the new program does not take the usual one's place.
         let calls = novelty.agent.calls(event.count);
-        let may_be_release = key.rates.may_be_usual_burst(first_at, ts, calls as f64);
-        let is_beside = ts - first_at <= RELEASE && is_beside(key, first_at, ts, calls) && !may_be_release;
+        let is_beside = ts - first_at <= RELEASE
+            && is_beside(key, first_at, ts, calls)
+            && !key.rates.may_be_usual_burst(first_at, ts, calls as f64);
         // Developers try programs.
         let is_alone = (side_by_side || is_beside) && sight.key_env != Some(Env::Test);
         let family = novelty::family(user_agent);
