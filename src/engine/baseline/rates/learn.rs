@@ -28,6 +28,10 @@ const TEN_FROM: f64 = 0.3;
 /// Hours with fewer calls do not tell whether they came in a burst.
 const BURST_FROM: f64 = 8.0;
 const BURST_WEIGHT: f32 = 0.1;
+/// By how much the share of the largest of six tens of minutes, and of the largest that begin anywhere, is larger than a sixth by chance,
+/// in times one over the root of the clumps in the hour: within 0.03 of the means of eight to 400 (by simulation).
+const OF_SIX: f64 = 0.6;
+const OF_ANY: f64 = 0.79;
 /// Hours with fewer calls are no job of a month, however unusual they are.
 const JOB_FROM: f64 = 10.0;
 /// Hours with fewer expected calls tell nothing of the tail: one call more is a step too large.
@@ -87,7 +91,6 @@ impl Rates {
         });
         self.so_far.iter_mut().for_each(|calls| *calls += mu as f32);
         let busiest = tens.iter().copied().fold(0.0, f64::max);
-        let at_once = self.busiest_ten_of(hour);
         self.peak_ten = (self.peak_ten * PEAK_TEN_DECAY).max(busiest as f32);
         if is_known {
             let alpha = self.dispersion(HOUR, mu);
@@ -107,7 +110,10 @@ impl Rates {
                 self.clumps.learn(&tens);
             }
             if BURST_FROM <= total {
-                let share = at_once / total - by_chance(total / self.clumps.size());
+                // Rows stand for minutes of the clock.
+                let (ten, larger) =
+                    if self.is_in_rows() { (busiest, OF_SIX) } else { (self.busiest_ten_of(hour), OF_ANY) };
+                let share = ten / total - by_chance(larger, total / self.clumps.size());
                 self.bursts += BURST_WEIGHT * (share as f32 - self.bursts);
             }
             let is_job = learned < total && JOB_FROM <= total;
@@ -177,8 +183,8 @@ pub(super) fn ordinary(mu: f64, alpha: f64) -> f64 {
     (mu + 2.0 * (mu + alpha * mu * mu).sqrt()).max(1.0)
 }
 
-/// By how much the share of the largest ten minutes is larger where so few clumps fall into an hour by chance than that of the largest of
-/// six tens of minutes where [`BURST_FROM`] calls do one by one: within 0.03 of the means of two to 400 (by simulation).
-fn by_chance(clumps: f64) -> f64 {
-    (0.79 / clumps.max(1.5).sqrt() - 0.6 / BURST_FROM.sqrt()).max(0.0)
+/// How much larger the largest share of an hour's calls is where so few clumps fall into it by chance than that of six where
+/// [`BURST_FROM`] calls do one by one, which [`super::BURSTY`] allows for.
+fn by_chance(larger: f64, clumps: f64) -> f64 {
+    (larger / clumps.max(1.5).sqrt() - OF_SIX / BURST_FROM.sqrt()).max(0.0)
 }
