@@ -27,11 +27,14 @@ mod habits;
 mod numbers;
 
 use cases::{StoredCase, load_case, store_case};
-use habits::{Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8, StoredHabitsV9};
+use habits::{
+    Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8, StoredHabitsV9,
+    StoredHabitsV10,
+};
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 10;
+pub const VERSION: u8 = 11;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -243,26 +246,12 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
             let (stored, habits): (_, StoredHabitsV5) = postcard::from_bytes(rest).map_err(damaged)?;
             (stored, StoredHabitsV6::from(habits).into())
         }
-        6 => {
-            let (stored, habits): (_, StoredHabitsV6) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, habits.into())
-        }
-        7 => {
-            let (stored, habits): (_, StoredHabitsV7) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, habits.into())
-        }
-        8 => {
-            let (stored, habits): (_, StoredHabitsV8) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, habits.into())
-        }
-        9 => {
-            let (stored, habits): (_, StoredHabitsV9) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, habits.into())
-        }
-        _ => {
-            let (stored, habits): (_, StoredHabits) = postcard::from_bytes(rest).map_err(damaged)?;
-            (stored, habits.into())
-        }
+        6 => with_habits::<StoredHabitsV6>(rest)?,
+        7 => with_habits::<StoredHabitsV7>(rest)?,
+        8 => with_habits::<StoredHabitsV8>(rest)?,
+        9 => with_habits::<StoredHabitsV9>(rest)?,
+        10 => with_habits::<StoredHabitsV10>(rest)?,
+        _ => with_habits::<StoredHabits>(rest)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
     habits.put_into(&mut keys)?;
@@ -360,6 +349,14 @@ impl postcard::ser_flavors::Flavor for Appended {
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
     postcard::from_bytes(versioned(bytes)?.1).map_err(damaged)
+}
+
+/// A subject and, behind it, what its keys have shown.
+fn with_habits<'a, T: Deserialize<'a> + Into<Habits>>(
+    bytes: &'a [u8],
+) -> Result<(StoredSubject<'a>, Habits), SnapshotError> {
+    let (stored, habits): (_, T) = postcard::from_bytes(bytes).map_err(damaged)?;
+    Ok((stored, habits.into()))
 }
 
 fn versioned(bytes: &[u8]) -> Result<(u8, &[u8]), SnapshotError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::{Foresight, KeyClock, Rates, Run, Runs, Silences};
+use keywatch::engine::baseline::rates::{Foresight, KeyClock, RECORDS, Rates, Records, Run, Runs, Silences};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -28,13 +28,14 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.days.iter_mut().for_each(|day| day.is_unsaved = false);
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
-        let runs = key.features.rates.runs().clone();
+        let (runs, records) = (key.features.rates.runs().clone(), key.features.rates.records());
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
         key.features.rates.set_clumps(clumps);
         key.features.rates.set_foresight(foresight);
         key.features.rates.set_runs(runs);
+        key.features.rates.set_records(records);
     }
     subject
 }
@@ -64,12 +65,20 @@ fn stream() -> Rates {
     stream.set_clumps(CLUMPS);
     stream.set_foresight(foresight());
     stream.set_runs(Runs::new([RUN]));
+    stream.set_records(records());
     stream
+}
+
+/// What version 10 stored: no records.
+fn without_records() -> ShardState {
+    let mut state = state();
+    state.stream.set_records(Records::default());
+    state
 }
 
 /// What version 9 stored: no runs.
 fn without_runs() -> ShardState {
-    let mut state = state();
+    let mut state = without_records();
     state.stream.set_runs(Runs::default());
     state
 }
@@ -122,6 +131,11 @@ fn foresight() -> Foresight {
     Foresight { hours, so_far: SO_FAR, some: SOME, below: BELOW, months: [0, 3, 255] }
 }
 
+fn records() -> Records {
+    let before = std::array::from_fn(|place| 17_000 + place as u16);
+    Records { before, today: [16_900; RECORDS], day: 490_000, since: 489_000 }
+}
+
 /// What a key of an older version goes on with: its five hours are among those that are kept now.
 fn has_five_hours(rates: &Rates) -> bool {
     let Foresight { hours, so_far, some, .. } = rates.foresight();
@@ -142,6 +156,7 @@ fn rich() -> Subject {
     key.features.rates.set_clumps(CLUMPS);
     key.features.rates.set_foresight(foresight());
     key.features.rates.set_runs(Runs::new([RUN]));
+    key.features.rates.set_records(records());
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -283,7 +298,14 @@ fn version_9_is_read_for_ever() {
 fn version_10_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v10"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.runs().iter().eq([RUN])));
-    assert_eq!(decode_shard(&golden("shard.v10")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v10")).unwrap(), without_records());
+}
+
+#[test]
+fn version_11_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v11"), 42).unwrap();
+    assert!(subject.keys.iter().any(|key| key.features.rates.records() == records()));
+    assert_eq!(decode_shard(&golden("shard.v11")).unwrap(), state());
 }
 
 #[test]

@@ -109,6 +109,7 @@ pub struct Rates {
     silences: Silences,
     months: MonthDays,
     runs: Runs,
+    records: Records,
     known: Known,
 }
 
@@ -186,6 +187,8 @@ pub struct Excess {
     pub surprise: f64,
     /// The largest count that would still be usual; none where the least is meant.
     pub usual_up_to: Option<u64>,
+    /// The most calls that came before in so long; none where that is not known.
+    pub most_before: Option<u64>,
     /// When it began.
     pub since: Millis,
 }
@@ -259,6 +262,7 @@ impl Default for Rates {
             silences: Silences::default(),
             months: MonthDays::default(),
             runs: Runs::default(),
+            records: Records::default(),
             known: Known::default(),
         }
     }
@@ -290,6 +294,7 @@ impl Rates {
         }
         if bucket > self.newest {
             let is_new_day = self.begins_day(at);
+            self.learn_short_records();
             self.learn_to(at, around, zone);
             for gone in (self.newest + 1)..=bucket.min(self.newest + RING as i64) {
                 self.ring[slot(gone)] = 0;
@@ -575,6 +580,7 @@ mod dispersion;
 mod learn;
 mod months;
 mod parts;
+mod records;
 mod runs;
 mod silences;
 mod teach;
@@ -584,6 +590,7 @@ mod too_many;
 pub use clock::KeyClock;
 pub use months::MonthDays;
 pub use parts::{FiveHours, Foresight, RatesParts};
+pub use records::{RECORDS, Records};
 pub use runs::{Run, Runs};
 pub use silences::Silences;
 

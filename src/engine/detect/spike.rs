@@ -19,7 +19,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           its scatter make likely (negative binomial, with a tail fitted to the key). Fires as soon as the count passes \
           the limit, before the window ends. A burst of a few minutes is no spike unless it is large, since everybody tries \
           again when a gateway is slow; a key that works in bursts must make a larger one than ever, and what came at this \
-          time of day before is usual there. Test keys are spared: load is tested with them.",
+          time of day before is usual there. What is far more than ever in two weeks, spread over its window, takes less. Test keys are spared: load is tested with them.",
     fires: Fires::OnAccepted,
     params: &[
         ParamSpec {
@@ -91,9 +91,10 @@ impl Detector for Spike {
             score: (0.5 + excess.surprise / 200.0).min(0.8),
             summary: format!("{made}; {}.", volume::usual(window.expected, window.length)),
             reason: format!(
-                "{made}; up to {} are usual for this key {}. {}",
+                "{made}; up to {} are usual for this key {}. {}{}",
                 volume::number(excess.usual_up_to.unwrap_or(window.observed)),
                 if window.length <= HOUR { "at this hour" } else { "in such a time" },
+                volume::record(&excess),
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,

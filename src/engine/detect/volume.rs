@@ -68,6 +68,14 @@ pub fn usual(expected: f64, window: Millis) -> String {
     }
 }
 
+/// What a count that is larger than ever was before: `It never made more than 35 in 30 minutes before. `; nothing of others.
+pub fn record(excess: &Excess) -> String {
+    let most = excess.most_before.filter(|most| *most < excess.window.observed);
+    most.map_or_else(String::new, |most| {
+        format!("It never made more than {} in {} before. ", number(most), length(excess.window.length))
+    })
+}
+
 /// The evidence of an excess: what every kind about volume says of it. `usual_up_to` only where more would be too many.
 pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) -> Vec<(&'static str, Value)> {
     let window = excess.window;
@@ -80,6 +88,7 @@ pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) ->
         ("series", series(rates, at)),
     ];
     evidence.extend(excess.usual_up_to.map(|most| ("usual_up_to", most.into())));
+    evidence.extend(excess.most_before.map(|most| ("most_before", most.into())));
     evidence
 }
 

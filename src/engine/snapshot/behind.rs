@@ -1,9 +1,9 @@
-//! What versions 5 to 10 added behind a shard: its last short gap, and what its stream has shown.
+//! What versions 5 to 11 added behind a shard: its last short gap, and what its stream has shown.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, StoredShard, StoredShardV1, StoredShardV2, read};
-use crate::engine::baseline::rates::{FiveHours, Foresight, Rates, Run, Runs};
+use crate::engine::baseline::rates::{FiveHours, Foresight, Rates, Records, Run, Runs};
 use crate::engine::detect::Watch;
 use crate::time::Millis;
 
@@ -31,6 +31,10 @@ pub(super) struct StoredForeseen(Option<Foresight>);
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredRuns(Vec<Run>);
 
+/// What version 11 added behind that: the most calls that came.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredRecords(Records);
+
 /// What any version has behind a shard.
 #[derive(Default)]
 pub(super) struct Behind {
@@ -40,16 +44,17 @@ pub(super) struct Behind {
     below: StoredBelow,
     foreseen: StoredForeseen,
     runs: StoredRuns,
+    records: StoredRecords,
 }
 
 /// A shard as it is written, with all that is behind it.
-type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns);
+type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns, StoredRecords);
 
 /// Puts behind a shard what is written there.
 pub(super) fn with<'a>(stored: StoredShard<'a>, watch: &Watch, stream: &Rates) -> Written<'a> {
     let (lull, clumps) = (StoredLull(watch.lull), StoredClumps(stream.clumps()));
     let (foreseen, runs) = (StoredForeseen(Some(stream.foresight())), StoredRuns(stream.runs().iter().collect()));
-    (stored, lull, clumps, foreseen, runs)
+    (stored, lull, clumps, foreseen, runs, StoredRecords(stream.records()))
 }
 
 /// Reads a shard of any version.
@@ -78,9 +83,13 @@ pub(super) fn read_shard(bytes: &[u8]) -> Result<(StoredShard<'_>, Behind), Snap
             let (stored, lull, clumps, foreseen) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, ..Behind::default() })
         }
-        _ => {
-            let (stored, lull, clumps, foreseen, runs): Written<'_> = read(bytes)?;
+        Some(10) => {
+            let (stored, lull, clumps, foreseen, runs) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, runs, ..Behind::default() })
+        }
+        _ => {
+            let (stored, lull, clumps, foreseen, runs, records): Written<'_> = read(bytes)?;
+            (stored, Behind { lull, clumps, foreseen, runs, records, ..Behind::default() })
         }
     })
 }
@@ -99,6 +108,7 @@ impl Behind {
             stream.set_foresight(foreseen);
         }
         stream.set_runs(Runs::new(self.runs.0));
+        stream.set_records(self.records.0);
         self.lull.0
     }
 }

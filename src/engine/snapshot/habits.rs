@@ -1,15 +1,21 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 10,
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 11,
 //! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Run, Runs, Silences};
+use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Records, Run, Runs, Silences};
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_10: StoredHabitsV10,
+    records: Vec<(u32, Records)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV10 {
     of_version_9: StoredHabitsV9,
     runs: Vec<(u32, Vec<Run>)>,
 }
@@ -72,7 +78,13 @@ impl From<StoredHabitsV6> for Habits {
 
 impl From<StoredHabitsV9> for Habits {
     fn from(of_version_9: StoredHabitsV9) -> Self {
-        StoredHabits { of_version_9, runs: Vec::new() }.into()
+        StoredHabitsV10 { of_version_9, runs: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV10> for Habits {
+    fn from(of_version_10: StoredHabitsV10) -> Self {
+        StoredHabits { of_version_10, records: Vec::new() }.into()
     }
 }
 
@@ -102,19 +114,22 @@ impl StoredHabits {
         let clumps = clumps.filter(|(_, clumps)| *clumps != [0.0; 5]).collect();
         let used = rates().filter(|(_, rates)| !rates.is_empty());
         let runs = rates().map(|(place, rates)| (place, rates.runs().iter().collect::<Vec<_>>()));
+        let of_version_9 = StoredHabitsV9 {
+            of_version_6: StoredHabitsV6 { of_version_5, clumps },
+            foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
+        };
+        let records = rates().map(|(place, rates)| (place, rates.records()));
         StoredHabits {
-            of_version_9: StoredHabitsV9 {
-                of_version_6: StoredHabitsV6 { of_version_5, clumps },
-                foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
-            },
-            runs: runs.filter(|(_, runs)| !runs.is_empty()).collect(),
+            of_version_10: StoredHabitsV10 { of_version_9, runs: runs.filter(|(_, runs)| !runs.is_empty()).collect() },
+            records: records.filter(|(_, records)| *records != Records::default()).collect(),
         }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_9, runs } = self.now;
+        let StoredHabits { of_version_10, records } = self.now;
+        let StoredHabitsV10 { of_version_9, runs } = of_version_10;
         let StoredHabitsV9 { of_version_6, foreseen } = of_version_9;
         let StoredHabitsV6 { of_version_5, clumps } = of_version_6;
         for (place, lag, other, lead, hours, stays) in of_version_5.clocks {
@@ -137,6 +152,9 @@ impl Habits {
         }
         for (place, runs) in runs {
             rates_of(keys, place)?.set_runs(Runs::new(runs));
+        }
+        for (place, records) in records {
+            rates_of(keys, place)?.set_records(records);
         }
         Ok(())
     }

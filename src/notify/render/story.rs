@@ -145,6 +145,8 @@ impl Telling<'_> {
         let observed = self.evidence.count("observed");
         story.row(counted, observed.map(|n| self.in_window(number(n))));
         story.row("Usual", self.usual().map(|usual| self.in_window(usual)));
+        let most_before = self.evidence.count("most_before").filter(|most| observed.is_some_and(|n| *most < n));
+        story.row("Most before", most_before.map(|most| self.in_window(number(most))));
         let so_far = self.accepted + self.refused;
         if observed.is_none_or(|n| n <= so_far) {
             self.calls(story);

@@ -73,6 +73,7 @@ impl Rates {
         let total = self.ring_hour(hour) as f64;
         self.hours[hour.rem_euclid(HOURS as i64) as usize] = pack(total as f32);
         self.foreseen[foreseen_slot(hour)] = pack(self.expected_high(hour) as f32);
+        self.learn_long_records(hour);
         if is_unseen {
             self.so_far = [f32::NEG_INFINITY; 2];
             return;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Runs, Silences, foreseen_slot};
+use super::{FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Records, Runs, Silences, foreseen_slot};
 use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
@@ -120,6 +120,7 @@ impl Rates {
             silences: Silences::default(),
             months: MonthDays::default(),
             runs: Runs::default(),
+            records: Records::default(),
             known: Known::default(),
         };
         rates.work_out();

@@ -7,6 +7,7 @@ use crate::engine::fleet::{SHIPPED, Trait, Traits};
 use crate::time::SECOND;
 
 mod hourly;
+mod records;
 mod rows;
 
 const LATENESS: Millis = 5 * MINUTE;
@@ -25,6 +26,7 @@ fn stored(rates: &Rates) -> Rates {
     stored.set_clumps(rates.clumps());
     stored.set_foresight(rates.foresight());
     stored.set_runs(rates.runs().clone());
+    stored.set_records(rates.records());
     stored
 }
 

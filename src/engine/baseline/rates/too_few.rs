@@ -197,7 +197,13 @@ impl Rates {
             })
         });
         let found = hour_long.into_iter().chain(longer).find(|(_, surprise)| ask.surprise <= *surprise);
-        found.map(|(window, surprise)| Excess { window, surprise, usual_up_to: None, since: window.starts_at })
+        found.map(|(window, surprise)| Excess {
+            window,
+            surprise,
+            usual_up_to: None,
+            most_before: None,
+            since: window.starts_at,
+        })
     }
 
     /// How surprising so few calls are, clumps being counted rather than calls: that none comes is likelier than their variance says.

@@ -23,6 +23,10 @@ const SHORT: [Length; 4] = [
     Length { length: HOUR, floor: 1.9, burst: 3, fewer: 0.0 },
 ];
 const BURST_MAX: usize = 3;
+/// The same where there are far more calls than ever, in ten minutes.
+const BURST_OF_TEN: usize = 2;
+/// How much less surprise that takes.
+const RECORD_SURPRISE: f64 = 0.75;
 /// Up to this length the fleet's bursts say how many times the usual it takes, within these times of what is shipped.
 const FLEETS_BURST: Millis = 10 * MINUTE;
 const BURSTS: [f64; 2] = [0.75, 2.5];
@@ -154,8 +158,13 @@ impl Rates {
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
         let is_short = length.length <= HOUR;
+        if self.may_be_as_last_week(length.length, observed) {
+            return None;
+        }
+        let is_record = self.is_of_record(at, length, observed, ask);
         let floor = match length.length {
             _ if self.is_in_rows() => length.floor.min(ROW_FLOOR),
+            _ if is_record => length.floor,
             ..=FLEETS_BURST => length.floor * self.bursts_of_fleet(),
             _ => length.floor,
         };
@@ -164,7 +173,7 @@ impl Rates {
         let is_burst = may_be_burst && !self.is_in_rows();
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
-            () if is_burst => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
+            () if is_burst && !is_record => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
             () if self.is_steady() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
         };
@@ -227,8 +236,8 @@ impl Rates {
                 return None;
             }
         }
-        let trimmed = if length.burst > 0 && !self.is_in_rows() && !self.known.is_hourly {
-            self.without_burst(at, length, observed)
+        let trimmed = if length.burst > 0 && !self.is_in_rows() && !self.known.is_hourly && !is_record {
+            self.without_burst(at, length.length, length.burst, observed)
         } else {
             observed
         };
@@ -243,12 +252,16 @@ impl Rates {
         let mut raw = surprise_high(trimmed as u64, expected, alpha);
         // Where much is expected, what scatters is how busy the times are.
         let share = busy / (alpha + 1.0 / expected);
-        if BUSY_SHARE <= share && !self.is_in_rows() {
+        if BUSY_SHARE <= share && !self.is_in_rows() && !self.is_beyond_record(at, length.length, observed) {
             raw = raw.min(surprise_of_busy_times(trimmed, expected, alpha + 1.0 / expected));
         }
         let surprise =
             if !self.is_in_rows() { self.tail.corrected(raw, self.known.fleet.value(Trait::Tail)) } else { raw };
-        let needed = ask.surprise - if self.is_in_rows() { ROW_FEWER } else { length.fewer };
+        let needed = match () {
+            () if is_record => RECORD_SURPRISE * (ask.surprise - length.fewer),
+            () if self.is_in_rows() => ask.surprise - ROW_FEWER,
+            () => ask.surprise - length.fewer,
+        };
         if surprise < needed {
             return None;
         }
@@ -257,7 +270,22 @@ impl Rates {
         let usual_up_to = Some(limit(expected, alpha, odds.max(1e-300)).saturating_sub(1));
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
         let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
-        Some(Excess { window, surprise, usual_up_to, since: self.began(starts_at, at, expected, length.length) })
+        let since = self.began(starts_at, at, expected, length.length);
+        Some(Excess { window, surprise, usual_up_to, most_before: self.most_before(length.length), since })
+    }
+
+    /// Whether far more calls than ever have come in a window.
+    fn is_of_record(&self, at: Millis, length: &Length, observed: f64, ask: &Ask) -> bool {
+        let burst = match length.length {
+            FLEETS_BURST => BURST_OF_TEN,
+            _ if length.burst > 0 => length.burst,
+            _ => return false,
+        };
+        // Most windows have no more than have come before.
+        self.record(length.length) < observed && {
+            let spread = self.without_burst(at, length.length, burst, observed);
+            self.is_far_beyond_record(at, length.length, observed, spread, ask)
+        }
     }
 
     /// Whether a key that makes bills may make as many calls for them as it has in so long.
@@ -312,11 +340,11 @@ impl Rates {
     /// The window's count where its largest buckets are taken for a burst that everybody may have: they count as those that come
     /// next (a winsorized sum; Tukey, Annals of Mathematical Statistics 33, 1962), so that calls which are spread over the window
     /// all count.
-    fn without_burst(&self, at: Millis, length: &Length, observed: f64) -> f64 {
+    fn without_burst(&self, at: Millis, length: Millis, burst: usize, observed: f64) -> f64 {
         let last = at.div_euclid(BUCKET);
         // The largest first: those of the burst, and as many again.
         let mut largest = [0.0_f64; 2 * BURST_MAX];
-        for bucket in last - length.length / BUCKET + 1..=last {
+        for bucket in last - length / BUCKET + 1..=last {
             let x = self.count_of(bucket) as f64;
             let place = largest.partition_point(|larger| x <= *larger);
             if place < largest.len() {
@@ -324,7 +352,7 @@ impl Rates {
                 largest[place] = x;
             }
         }
-        let (burst, next) = largest[..2 * length.burst].split_at(length.burst);
+        let (burst, next) = largest[..2 * burst].split_at(burst);
         observed - burst.iter().sum::<f64>() + next.iter().sum::<f64>()
     }
 
@@ -362,6 +390,7 @@ impl Rates {
             window: Window { starts_at, length: HOUR, observed, expected },
             surprise,
             usual_up_to: Some(limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1)),
+            most_before: None,
             since: self.began(starts_at, at, expected, HOUR),
         })
     }

@@ -1,0 +1,78 @@
+//! What is far more than ever, and what may have come a week before.
+
+use super::*;
+
+/// An hour's calls of a shop whose times are busy or not, whatever hour it is: between a fifth and five times the usual forty.
+fn busy_or_not(hour: i64) -> u32 {
+    const TIMES: [f64; 16] = [0.2, 1.0, 0.6, 2.0, 0.3, 1.3, 0.8, 0.5, 3.2, 0.7, 1.1, 0.4, 1.7, 0.9, 5.0, 0.6];
+    (40.0 * TIMES[(hour.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) as u64 >> 60) as usize]) as u32
+}
+
+/// What is told in an hour of so many calls, and where nothing were known of the most that came.
+fn told(days: i64, calls: u32) -> [bool; 2] {
+    let rates = by_the_hour(days * 24, busy_or_not);
+    let without = Rates { records: Records::default(), ..rates.clone() };
+    [rates, without].map(|mut rates| {
+        let ask = Ask::new(10.0, 20.0);
+        (0..calls).any(|n| {
+            let at = (20_000 + days) * DAY + 5 * MINUTE + i64::from(n) * 50 * MINUTE / i64::from(calls);
+            rates.add(at, 1, AROUND, |_| 0);
+            rates.too_many(at, &ask).is_some()
+        })
+    })
+}
+
+#[test]
+fn far_more_than_ever_takes_less() {
+    for (what, days, calls, want) in [
+        ("half as many again as in the largest hour", 20, 300, [true, false]),
+        ("as many as in the largest hour", 20, 200, [false, false]),
+        ("before there were days enough", 9, 300, [false, false]),
+    ] {
+        assert_eq!(told(days, calls), want, "{what}");
+    }
+}
+
+#[test]
+fn a_record_is_of_the_days_before() {
+    let mut rates = by_the_hour(20 * 24, busy_or_not);
+    let most = rates.record(HOUR);
+    assert!((190.0..215.0).contains(&most), "{most}");
+    assert!(most < rates.record(3 * HOUR) && rates.record(10 * MINUTE) < most / 4.0);
+    // More than ever for twenty hours: the day that it began in is not over before it is.
+    for hour in 0..20 {
+        for n in 0..500 {
+            rates.add((20_020 * 24 + hour) * HOUR + n * HOUR / 500, 1, AROUND, |_| 0);
+        }
+        let [now, ever] = [rates.record(HOUR), rates.record(10 * MINUTE)];
+        assert!(now < 215.0 && ever < 60.0, "{now} and {ever} after {hour} hours");
+    }
+    for hour in 20..60 {
+        rates.add((20_020 * 24 + hour) * HOUR, 1, AROUND, |_| 0);
+    }
+    assert!(490.0 < rates.record(HOUR), "{}", rates.record(HOUR));
+    assert_eq!(stored(&rates).records(), rates.records());
+}
+
+/// A market on Friday evenings: a week tells nothing of what comes once a week.
+#[test]
+fn a_second_friday_is_no_news_where_the_first_was_as_busy() {
+    // From a Friday on: so many days after 1970.
+    let start = 20_007 * 24;
+    let add = |rates: &mut Rates, hour: i64, n: i64| {
+        (0..n).for_each(|call| rates.add((start + hour) * HOUR + call * HOUR / n, 1, AROUND, |_| 0));
+    };
+    for (calls, want) in [(190, [false, true]), (900, [true, true])] {
+        let mut rates = Rates::default();
+        (0..7 * 24 + 19).for_each(|hour| add(&mut rates, hour, if (19..22).contains(&hour) { 200 } else { 6 }));
+        let without = Rates { records: Records::default(), ..rates.clone() };
+        let told = [rates, without].map(|mut rates| {
+            (19..22).any(|hour| {
+                add(&mut rates, 7 * 24 + hour, calls);
+                let at = (start + 7 * 24 + hour) * HOUR + 59 * MINUTE;
+                rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
+            })
+        });
+        assert_eq!(told, want, "{calls} calls an hour");
+    }
+}
