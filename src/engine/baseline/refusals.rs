@@ -128,6 +128,12 @@ impl Refusals {
         (last - length / BUCKET + 1..=last).map(|bucket| u64::from(self.count_of(bucket))).sum()
     }
 
+    /// In how many five-minute buckets of the last `length` (at most three hours) there were any.
+    pub fn buckets_since(&self, at: Millis, length: Millis) -> usize {
+        let last = at.div_euclid(BUCKET);
+        (last - length / BUCKET + 1..=last).filter(|bucket| 0 < self.count_of(*bucket)).count()
+    }
+
     /// Refusals that are usual in a length of time.
     pub fn expected(&self, length: Millis) -> f64 {
         let (prior, weight) = PRIOR;

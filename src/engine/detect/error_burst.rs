@@ -20,12 +20,18 @@ const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
 const TRIES: u32 = 4;
 const TRIES_FOR: Millis = 30 * MINUTE;
 
+/// Fewer refusals than so many times `min_calls` from the key's own networks may be of one call that was tried again and again, unless they
+/// came in so many stretches of five minutes within so long.
+const ONE_CALL_TIMES: u64 = 2;
+const NOT_ONE_CALL: usize = 3;
+const ONE_CALL_FOR: Millis = 3 * HOUR;
+
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ErrorBurst,
     doc: "Refused calls of a key in half an hour or an hour beyond what is usual for it, where they are a good part of all its calls. \
           From networks that the key has used it is an integration that broke, from others somebody who tries the key out; the \
-          alert says which. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
+          alert says which. A few in one or two stretches of five minutes from its own may be one call that is tried again. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
           count.",
     fires: Fires::OnEvents,
     params: &[
@@ -135,10 +141,18 @@ impl Detector for ErrorBurst {
         if key.accepted == 0 {
             return Verdict::Nothing;
         }
+        let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
+        // Where the gateway itself fails, single keys are what shows it.
+        let may_be_one_call = is_from_home
+            && event.status.is_none_or(|status| status < 500)
+            && refusals.buckets_since(event.ts, ONE_CALL_FOR) < NOT_ONE_CALL;
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
+                return None;
+            }
+            if may_be_one_call && refused < ONE_CALL_TIMES * self.min_calls {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
@@ -150,7 +164,6 @@ impl Detector for ErrorBurst {
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
         let expected = refusals.expected_beside(window, beside(all, refused));
-        let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         let percent = share * 100.0;
         let (part, summary) = if is_from_home {
             ("", format!("{percent:.0} % of the key's calls are refused: {}.", meaning(event.reason, event.status)))
