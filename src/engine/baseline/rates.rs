@@ -322,6 +322,7 @@ impl Rates {
         let count = &mut self.ring[slot(bucket)];
         *count += (calls >> self.shift) as u16;
         self.rest = (calls & ((1 << self.shift) - 1)) as u32;
+        self.learn_late_records(bucket);
     }
 
     /// Whether a call at `at` begins an hour that others before it did not.

@@ -80,6 +80,25 @@ impl Rates {
         }
     }
 
+    /// The same of those that a call has come late to, where its bucket is older than the newest.
+    pub(super) fn learn_late_records(&mut self, bucket: i64) {
+        if bucket == self.newest {
+            return;
+        }
+        for (place, length) in LENGTHS.into_iter().enumerate().take(SHORT) {
+            let n = length / BUCKET;
+            let last = (bucket + n).min(self.newest) - 1;
+            // Mostly there is no record among them.
+            if self.count_from(bucket - n + 1, last) as f64 <= f64::from(unpack(self.records.today[place])) {
+                continue;
+            }
+            for last in bucket..=last {
+                let calls = self.count_from(last - n + 1, last);
+                self.records.learn(place, calls as f64);
+            }
+        }
+    }
+
     /// Learns what the hours hold that end with one that has just closed.
     pub(super) fn learn_long_records(&mut self, hour: i64) {
         self.records.turn(hour, self.hour_total(hour));

@@ -54,6 +54,21 @@ fn a_record_is_of_the_days_before() {
     assert_eq!(stored(&rates).records(), rates.records());
 }
 
+#[test]
+fn calls_that_come_late_count_all_the_same() {
+    let records = |late: i64| {
+        let mut rates = Rates::default();
+        let mut calls: Vec<(i64, i64)> = (0..3 * 24 * 60).map(|minute| (minute, 1 + minute * 7 % 5)).collect();
+        // As they come: half of them so many minutes late.
+        calls.sort_by_key(|(minute, _)| minute + if minute % 2 == 0 { 0 } else { late });
+        for (minute, n) in calls {
+            (0..n).for_each(|_| rates.add(20_000 * DAY + minute * MINUTE, 1, AROUND, |_| 0));
+        }
+        rates.records()
+    };
+    assert_eq!(records(0), records(4));
+}
+
 /// A market on Friday evenings: a week tells nothing of what comes once a week.
 #[test]
 fn a_second_friday_is_no_news_where_the_first_was_as_busy() {
