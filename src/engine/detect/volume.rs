@@ -68,11 +68,11 @@ pub fn usual(expected: f64, window: Millis) -> String {
     }
 }
 
-/// What a count that is larger than ever was before: `It never made more than 35 in 30 minutes before. `; nothing of others.
+/// What a count that is larger than ever was before: `It never made more than about 35 in 30 minutes before. `; nothing of others.
 pub fn record(excess: &Excess) -> String {
     let most = excess.most_before.filter(|most| *most < excess.window.observed);
     most.map_or_else(String::new, |most| {
-        format!("It never made more than {} in {} before. ", number(most), length(excess.window.length))
+        format!("It never made more than about {} in {} before. ", number(most), length(excess.window.length))
     })
 }
 

@@ -11,8 +11,6 @@ pub const RECORDS: usize = 6;
 const LENGTHS: [Millis; RECORDS] = [10 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, DAY];
 /// Of these, so many are no longer than an hour. The last of them is an hour.
 const SHORT: usize = 3;
-/// A record is forgotten by a half in five months: what runs once a month is still known the next time.
-const DAILY_DECAY: f32 = 0.995_2;
 /// A day is held against those before it once so many hours have passed, or so many while more calls come than ever.
 const DAY_HOURS: i64 = 24;
 const DAY_HOURS_MAX: i64 = 48;
@@ -55,7 +53,8 @@ impl Records {
             return;
         }
         for (before, today) in self.before.iter_mut().zip(&mut self.today) {
-            *before = pack(DAILY_DECAY * unpack(*before)).max(std::mem::take(today));
+            // Nothing is forgotten: it is told as the most that ever came.
+            *before = (*before).max(std::mem::take(today));
         }
         self.day = hour as u32;
     }
