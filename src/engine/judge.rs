@@ -275,7 +275,9 @@ pub(super) fn judge(
     let (agent, endpoint) =
         if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
     let key_env = facts.and_then(|f| f.env).or(features.env);
-    let novelty = accepted.then(|| Novelty::of(event, key_env, network, agent, endpoint, features, merchant));
+    let makes_keys = |network| novelty::makes_keys(world.facts, merchant_id, network, ts);
+    let values = (agent, endpoint);
+    let novelty = accepted.then(|| Novelty::of(event, key_env, network, values, features, merchant, makes_keys));
     if !late && let Some(knock) = Knock::of(event, merchant_id, network, novelty.as_ref(), features, merchant) {
         out.knocks.push(knock);
     }

@@ -9,6 +9,7 @@ use crate::engine::baseline::networks::{Familiar, Network, Seen, Whereabouts};
 use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
+use crate::event::facts::{FactBook, KeyFacts};
 use crate::event::{AuthEvent, Env};
 use crate::time::{DAY, MINUTE, Millis};
 
@@ -62,14 +63,15 @@ pub enum Known {
 
 impl Novelty {
     /// Of an accepted call of a key of that environment. `agent` and `endpoint` are its values by [`agent_of`] and [`endpoint_of`].
+    /// `makes_keys` = the merchant has long made its keys from there.
     pub fn of(
         event: &AuthEvent<'_>,
         key_env: Option<Env>,
         network: Option<Network>,
-        agent: Option<u32>,
-        endpoint: Option<u32>,
+        (agent, endpoint): (Option<u32>, Option<u32>),
         key: &KeyFeatures,
         merchant: &MerchantFeatures,
+        makes_keys: impl Fn(Network) -> bool,
     ) -> Self {
         let at = event.ts;
         let newness = match network {
@@ -84,7 +86,14 @@ impl Novelty {
                 None => Newness::New,
             },
         };
-        let mut novelty = Novelty { network: newness, ..Novelty::default() };
+        let endpoint = endpoint.map_or(Newness::Unknown, |endpoint| key.endpoints.newness(endpoint));
+        let is_sensitive = endpoint.is_novel() && is_sensitive(event);
+        // An insider pays out from the office, too.
+        let newness = match network {
+            Some(network) if newness.is_novel() && !is_sensitive && makes_keys(network) => Newness::Known,
+            _ => newness,
+        };
+        let mut novelty = Novelty { network: newness, endpoint, is_sensitive, ..Novelty::default() };
         if newness.is_novel() {
             let of_key = key.networks.provider(event.asn);
             novelty.is_roaming = matches!(of_key, Familiar::Known(n) if NETWORKS_OF_A_HABIT <= n);
@@ -106,8 +115,6 @@ impl Novelty {
             },
             None => Newness::Unknown,
         };
-        novelty.endpoint = endpoint.map_or(Newness::Unknown, |endpoint| key.endpoints.newness(endpoint));
-        novelty.is_sensitive = novelty.endpoint.is_novel() && is_sensitive(event);
         novelty
     }
 
@@ -125,6 +132,23 @@ impl Novelty {
     pub fn has_other_signs(&self) -> bool {
         self.agent.is_novel() || self.is_sensitive
     }
+}
+
+/// A place that a key was made from is the merchant's, once this long has passed without anyone's saying otherwise.
+const MAKER_AFTER: Millis = 7 * DAY;
+
+/// Whether one of the merchant's keys was made from there, long enough ago. People make keys in offices, where
+/// nothing calls for weeks, until somebody tries something with one.
+pub fn makes_keys(facts: &FactBook, merchant_id: Option<&str>, network: Network, at: Millis) -> bool {
+    let keys = merchant_id.map_or(&[][..], |id| facts.keys_of(id));
+    keys.iter()
+        .filter_map(|id| made(facts.key(id)?))
+        .any(|(made_at, place)| made_at + MAKER_AFTER <= at && network == place)
+}
+
+/// When a key was made, and from where.
+pub fn made(facts: &KeyFacts) -> Option<(Millis, Network)> {
+    Some((facts.actor_at?, Network::of(facts.actor_ip.as_deref()?.parse().ok()?)))
 }
 
 /// Programs of a month that came up after the key was learned.

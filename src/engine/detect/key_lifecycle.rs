@@ -8,8 +8,8 @@
 use crate::alert::{Kind, Severity, Source};
 use crate::engine::baseline::networks::{Familiar, Network};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sign, Still, Verdict, Weight};
+use crate::engine::novelty::made;
 use crate::engine::params::{ParamSpec, ParamType};
-use crate::event::facts::KeyFacts;
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
 /// How rules and the reference see it.
@@ -33,11 +33,6 @@ const PLACE: usize = 2;
 #[derive(Debug)]
 struct KeyLifecycle {
     quiet: Millis,
-}
-
-/// From where a key was made, and when.
-fn made(facts: &KeyFacts) -> Option<(Millis, Network)> {
-    Some((facts.actor_at?, Network::of(facts.actor_ip.as_deref()?.parse().ok()?)))
 }
 
 impl Detector for KeyLifecycle {

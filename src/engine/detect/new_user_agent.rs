@@ -16,7 +16,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewUserAgent,
     doc: "Accepted calls by a program (the user agent without its version) that neither the key nor its merchant's other \
           keys have used, while the usual programs go on for ten minutes and more. A new version is never a sign, and a \
-          program that takes the usual one's place is a release. With a new network that is not expected of the key, or a first refund, it is told at \
+          program that takes the usual one's place is a release, as is one that shops are built on. With a new network that is not expected of the key, or a first refund, it is told at \
           once, in their alert. Of a test key it is told only so: developers try programs. A program that is made to attack, or to try out \
           keys that were found, is told at its first call, and is at least `high`.",
     fires: Fires::OnAccepted,
@@ -28,8 +28,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
         },
         ParamSpec {
             name: "min_calls",
-            ty: ParamType::Count { min: 1, max: 1_000_000, default: 3 },
-            doc: "Calls by the new program that it takes where nothing else is new.",
+            ty: ParamType::Count { min: 1, max: 1_000_000, default: 8 },
+            doc: "Calls by the new program within a day that it takes where nothing else is new.",
         },
         ParamSpec {
             name: "quiet",
@@ -105,15 +105,16 @@ impl Detector for NewUserAgent {
         let first_at = novelty.agent.first_at(ts);
         let learned = key.baseline_since().is_some_and(|since| first_at - since >= self.learning);
         let with_others = novelty.is_elsewhere() || novelty.is_sensitive;
-        let side_by_side = key.agents.usual_was_used_since(first_at + SIDE_BY_SIDE)
-            && self.min_calls <= novelty.agent.calls(event.count);
-        // More calls than the key makes at all: the new program does not take the usual one's place.
         let calls = novelty.agent.calls(event.count);
+        let side_by_side =
+            self.min_calls <= calls && ts - first_at <= DAY && key.agents.usual_was_used_since(first_at + SIDE_BY_SIDE);
+        // More calls than the key makes at all: the new program does not take the usual one's place.
         let is_beside = ts - first_at <= RELEASE
             && is_beside(key, first_at, ts, calls)
             && !key.rates.may_be_usual_burst(first_at, ts, calls as f64);
-        // Developers try programs.
-        let is_alone = (side_by_side || is_beside) && sight.key_env != Some(Env::Test);
+        // Developers try programs, and call a few times in a month. What shops are built on is rolled out, hour by hour.
+        let is_alone =
+            (side_by_side || is_beside) && sight.key_env != Some(Env::Test) && !tools::is_of_shops(user_agent);
         let family = novelty::family(user_agent);
         if !(learned && (with_others || is_alone)) {
             return Verdict::Sign(Box::new(Sign {

@@ -39,6 +39,49 @@ const TOOLS: [(&str, Purpose); 23] = [
     ("zgrab", Purpose::Attacks),
 ];
 
+/// Words that the user agents of programs begin with which shops are built on, in small letters: the gateway's own libraries, shop systems,
+/// and the HTTP libraries of servers. Not what scripts call with unless they are told otherwise, such as `python-requests`.
+const SHOPS: [&str; 32] = [
+    "caibo",
+    "apache-httpclient",
+    "axios",
+    "bigcommerce",
+    "drupal",
+    "dynamics",
+    "faraday",
+    "guzzle",
+    "java",
+    "magento",
+    "medusa",
+    "netsuite",
+    "odoo",
+    "okhttp",
+    "opencart",
+    "oxid",
+    "prestashop",
+    "reactornetty",
+    "restsharp",
+    "saleor",
+    "salesforce",
+    "sap",
+    "shopify",
+    "shopware",
+    "spree",
+    "spring",
+    "sylius",
+    "symfony",
+    "typo3",
+    "undici",
+    "woocommerce",
+    "wordpress",
+];
+
+/// Whether the program is one that shops are built on: beside the usual one, on the key's own networks, it is being rolled out.
+pub fn is_of_shops(user_agent: &str) -> bool {
+    let user_agent = user_agent.to_ascii_lowercase();
+    SHOPS.into_iter().any(|word| user_agent.starts_with(word))
+}
+
 /// What the program of this user agent is made for, and the word that says so.
 pub fn purpose_of(user_agent: &str) -> Option<(&'static str, Purpose)> {
     let user_agent = user_agent.to_ascii_lowercase();
@@ -71,5 +114,26 @@ mod tests {
     #[test]
     fn words_are_in_small_letters() {
         assert!(TOOLS.iter().all(|(word, _)| *word == word.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn what_shops_are_built_on_begins_with_its_name() {
+        for (user_agent, want) in [
+            ("CaiboPHP/3.1", true),
+            ("caibo-node/5", true),
+            ("Magento/2.4.7", true),
+            ("Java-http-client/21", true),
+            ("Apache-HttpClient/5.3 (Java/17)", true),
+            ("WooCommerce", true),
+            ("python-requests/2.31", false),
+            ("Go-http-client/2.0", false),
+            ("curl/8.5", false),
+            ("PostmanRuntime/7.36", false),
+            ("shop/3.1", false),
+            ("Mozilla/5.0 (Java)", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_shops(user_agent), want, "{user_agent}");
+        }
     }
 }
