@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use keywatch::engine::baseline::rates::{Foresight, KeyClock, RECORDS, Rates, Records, Run, Runs, Silences};
+use keywatch::engine::baseline::rates::{
+    Foresight, KeyClock, RECORDS, Rates, Records, Run, Runs, Silences, StillHours,
+};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -29,6 +31,7 @@ fn plain(mut subject: Subject) -> Subject {
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
         let (runs, records) = (key.features.rates.runs().clone(), key.features.rates.records());
+        let still = key.features.rates.still_hours();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
@@ -36,6 +39,7 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.rates.set_foresight(foresight);
         key.features.rates.set_runs(runs);
         key.features.rates.set_records(records);
+        key.features.rates.set_still_hours(still);
     }
     subject
 }
@@ -124,6 +128,7 @@ const BELOW: f32 = 6.5;
 /// The five hours that older versions stored, by their number modulo five.
 const FIVE_HOURS: [u16; 5] = [16_256, 0, 16_384, 16_448, 1];
 const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
+const STILL: StillHours = StillHours([0b1010_0101; 21]);
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
 fn foresight() -> Foresight {
@@ -157,6 +162,7 @@ fn rich() -> Subject {
     key.features.rates.set_foresight(foresight());
     key.features.rates.set_runs(Runs::new([RUN]));
     key.features.rates.set_records(records());
+    key.features.rates.set_still_hours(STILL);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -306,6 +312,13 @@ fn version_11_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v11"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.records() == records()));
     assert_eq!(decode_shard(&golden("shard.v11")).unwrap(), state());
+}
+
+#[test]
+fn version_12_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v12"), 42).unwrap();
+    assert!(subject.keys.iter().any(|key| key.features.rates.still_hours() == STILL));
+    assert_eq!(decode_shard(&golden("shard.v12")).unwrap(), state());
 }
 
 #[test]

@@ -7,6 +7,11 @@ use crate::engine::subject::reserve_little;
 use crate::event::{AuthEvent, Country};
 use crate::time::{DAY, Millis};
 
+/// A key that wanders within so many providers is at home there.
+const PROVIDERS_OF_A_HOME: usize = 2;
+/// With so many networks of each, on the whole.
+const NETWORKS_OF_PROVIDERS: usize = 3;
+
 /// A network: /24 of IPv4, /48 of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(u64);
@@ -214,6 +219,20 @@ impl NetworkBook {
     /// How a country compares with those of the trusted networks.
     pub fn country(&self, country: Option<Country>) -> Familiar {
         self.familiar(country, |seen| seen.place.country)
+    }
+
+    /// Whether all trusted networks belong to one or two providers, and they are many: whatever network comes next, it is theirs.
+    pub fn wanders_within_providers(&self) -> bool {
+        let mut asns: Vec<NonZeroU32> = Vec::new();
+        for seen in self.seen.iter().filter(|seen| !seen.suspect) {
+            match seen.place.asn {
+                None => return false,
+                Some(asn) if asns.contains(&asn) => {}
+                Some(_) if PROVIDERS_OF_A_HOME <= asns.len() => return false,
+                Some(asn) => asns.push(asn),
+            }
+        }
+        NETWORKS_OF_PROVIDERS * asns.len() <= self.seen.iter().filter(|seen| !seen.suspect).count() && !asns.is_empty()
     }
 
     /// The trusted network that is most like another one, with what they share; of those alike the most used.

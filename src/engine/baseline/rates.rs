@@ -52,12 +52,6 @@ const STEADY: f64 = 1.2;
 const STEADY_EXTRA_TIMES: f64 = 0.5;
 /// Days after which each day of the week was seen.
 const WEEK_SEEN: u8 = 8;
-/// Where more than usual came once, no more is missed than so many times the calls of an average hour.
-const RUN_IS_NO_HABIT: f64 = 2.0;
-/// An hour of so many calls and more was missed where so much of it came, and so many times that is missed the day after.
-const MISSED_FROM: f64 = 20.0;
-const MISSED: f64 = 0.35;
-const MISSED_TIMES: f64 = 1.5;
 
 /// What is remembered of a key's counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +104,7 @@ pub struct Rates {
     months: MonthDays,
     runs: Runs,
     records: Records,
+    still: StillHours,
     known: Known,
 }
 
@@ -263,6 +258,7 @@ impl Default for Rates {
             months: MonthDays::default(),
             runs: Runs::default(),
             records: Records::default(),
+            still: StillHours::default(),
             known: Known::default(),
         }
     }
@@ -438,31 +434,6 @@ impl Rates {
         if is_kept { f64::from(unpack(self.foreseen[foreseen_slot(hour)])) } else { self.expected_high(hour) }
     }
 
-    /// The same where too many would be worse than too few.
-    fn expected_low(&self, hour: i64) -> f64 {
-        let low = |hour: i64| self.least(|offset| self.profile.expected_low(profile::hour_of(hour * HOUR, offset)));
-        let mut expected = low(hour);
-        // What came far more than usual once is no reason to miss it.
-        if self.runs.came_once_at(profile::hour_of(hour * HOUR, self.offset)) {
-            expected = expected.min(RUN_IS_NO_HABIT * self.mean_hour());
-        }
-        // Nor is what was missed yesterday: a job that has moved would be missed every night.
-        let yesterday = hour - 24;
-        if (self.learned_to - HOURS as i64..self.learned_to).contains(&yesterday) {
-            let at_most = MISSED_TIMES * self.hour_total(yesterday);
-            // What came as usual needs no look at what was to be expected.
-            if at_most < expected && self.was_missed(yesterday, low(yesterday)) {
-                expected = at_most;
-            }
-        }
-        expected
-    }
-
-    /// Whether most of the calls of a closed hour stayed away where so many were to be expected at least.
-    fn was_missed(&self, hour: i64, usual: f64) -> bool {
-        MISSED_FROM <= usual && self.hour_total(hour) < MISSED * usual
-    }
-
     /// The same where too few would be worse, with a little of both neighbours.
     fn smooth(&self, hour: i64) -> f64 {
         f64::from(self.usual(hour).smooth[1])
@@ -584,6 +555,7 @@ mod parts;
 mod records;
 mod runs;
 mod silences;
+mod still;
 mod teach;
 mod too_few;
 mod too_many;
@@ -594,6 +566,7 @@ pub use parts::{FiveHours, Foresight, RatesParts};
 pub use records::{RECORDS, Records};
 pub use runs::{Run, Runs};
 pub use silences::Silences;
+pub use still::StillHours;
 
 #[cfg(test)]
 mod tests;

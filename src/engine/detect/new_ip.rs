@@ -15,6 +15,9 @@ use crate::time::{DAY, HOUR, Millis, rfc3339};
 /// Within this time of a key's first call not every day of the week was seen.
 pub(super) const WEEK: Millis = 7 * DAY;
 
+/// Nothing is surer than this.
+const SURE: f64 = 0.99;
+
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::NewIp,
@@ -96,8 +99,10 @@ impl NewIp {
         let learned = first_at - since >= self.learning && key.baseline_calls() >= self.min_calls;
         let settled = key.networks.new_since((ts - 7 * DAY).max(since + self.learning)) <= self.max_new_per_week
             && key.networks.novelty() <= self.max_novelty;
+        // Of a key that wanders within its providers another one's network is as odd as of a key that stays in one network.
+        let is_out = novelty.provider == Known::No && key.networks.wanders_within_providers();
         let is_of_developers = novelty.is_expected && sight.key_env == Some(Env::Test);
-        if !learned || !settled || is_of_developers {
+        if !learned || !(settled || is_out) || is_of_developers {
             return false;
         }
         if !novelty.is_usual_program() || novelty.has_other_signs() || hides(sight) {
@@ -139,11 +144,12 @@ impl NewIp {
             _ => "",
         };
         let hides = hides(sight);
-        let score: f64 = 0.7
+        let score = 0.7
             + if hides { 0.15 } else { 0.0 }
             + if novelty.country == Known::No { 0.1 } else { 0.0 }
             + if novelty.has_other_signs() { 0.1 } else { 0.0 }
             - if novelty.provider == Known::Yes { 0.15 } else { 0.0 };
+        let score: f64 = f64::min(score, SURE);
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: part(network),

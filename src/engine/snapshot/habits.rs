@@ -1,15 +1,21 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 11,
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 12,
 //! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Records, Run, Runs, Silences};
+use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Records, Run, Runs, Silences, StillHours};
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_11: StoredHabitsV11,
+    still: Vec<(u32, StillHours)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV11 {
     of_version_10: StoredHabitsV10,
     records: Vec<(u32, Records)>,
 }
@@ -84,7 +90,13 @@ impl From<StoredHabitsV9> for Habits {
 
 impl From<StoredHabitsV10> for Habits {
     fn from(of_version_10: StoredHabitsV10) -> Self {
-        StoredHabits { of_version_10, records: Vec::new() }.into()
+        StoredHabitsV11 { of_version_10, records: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV11> for Habits {
+    fn from(of_version_11: StoredHabitsV11) -> Self {
+        StoredHabits { of_version_11, still: Vec::new() }.into()
     }
 }
 
@@ -119,16 +131,19 @@ impl StoredHabits {
             foreseen: used.map(|(place, rates)| (place, rates.foresight())).collect(),
         };
         let records = rates().map(|(place, rates)| (place, rates.records()));
-        StoredHabits {
+        let still = rates().map(|(place, rates)| (place, rates.still_hours()));
+        let of_version_11 = StoredHabitsV11 {
             of_version_10: StoredHabitsV10 { of_version_9, runs: runs.filter(|(_, runs)| !runs.is_empty()).collect() },
             records: records.filter(|(_, records)| *records != Records::default()).collect(),
-        }
+        };
+        StoredHabits { of_version_11, still: still.filter(|(_, still)| *still != StillHours::default()).collect() }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_10, records } = self.now;
+        let StoredHabits { of_version_11, still } = self.now;
+        let StoredHabitsV11 { of_version_10, records } = of_version_11;
         let StoredHabitsV10 { of_version_9, runs } = of_version_10;
         let StoredHabitsV9 { of_version_6, foreseen } = of_version_9;
         let StoredHabitsV6 { of_version_5, clumps } = of_version_6;
@@ -155,6 +170,9 @@ impl Habits {
         }
         for (place, records) in records {
             rates_of(keys, place)?.set_records(records);
+        }
+        for (place, still) in still {
+            rates_of(keys, place)?.set_still_hours(still);
         }
         Ok(())
     }

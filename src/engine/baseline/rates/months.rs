@@ -88,6 +88,8 @@ impl Rates {
     /// How much busier the beginning of a month may be for everybody, in a window of such a length (a day at most) that ends at a time.
     pub(super) fn month_times(&self, at: Millis, length: Millis) -> f64 {
         match () {
+            // What calls by the clock has no months.
+            () if self.is_steady() => 1.0,
             () if [at, at - length].into_iter().all(|at| place(at + self.offset) != Some(BEGINNING)) => 1.0,
             () if length < DAY || !self.months.may_begin() => MONTH_TIMES,
             () => MONTH_DAY_TIMES,

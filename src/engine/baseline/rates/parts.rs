@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Records, Runs, Silences, foreseen_slot};
+use super::{
+    FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Records, Runs, Silences, StillHours, foreseen_slot,
+};
 use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
 use crate::time::Millis;
@@ -121,6 +123,7 @@ impl Rates {
             months: MonthDays::default(),
             runs: Runs::default(),
             records: Records::default(),
+            still: StillHours::default(),
             known: Known::default(),
         };
         rates.work_out();

@@ -39,9 +39,11 @@ impl Rates {
     /// known.
     pub fn note_silence(&mut self, at: Millis, unseen: Option<(Millis, Millis)>) {
         let from = (self.newest + 1) * BUCKET;
+        let is_unseen = unseen.is_some_and(|(begins, ends)| begins < at && from < ends);
+        self.note_still(at, is_unseen);
         let is_silence = self.newest >= 0 && SILENCE_MIN <= at - from && at - from < DAY;
         let at_most = BUSIEST * f64::from(self.known.mean_hour) * (at - from) as f64 / HOUR as f64;
-        if !is_silence || at_most < LEAST || unseen.is_some_and(|(begins, ends)| begins < at && from < ends) {
+        if !is_silence || at_most < LEAST || is_unseen {
             return;
         }
         let missing: f64 = self

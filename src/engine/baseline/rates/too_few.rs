@@ -1,6 +1,6 @@
 //! What too few calls say: silence where there are always calls, hardly any in some hours, a daily job that did not run.
 
-use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, Rates, STEADY_EXTRA_TIMES, Window};
+use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
 use crate::engine::baseline::negative_binomial::surprise_low;
 use crate::engine::baseline::profile;
 use crate::time::DAY;
@@ -8,9 +8,11 @@ use crate::time::DAY;
 /// No more than so many times the calls of the hours beside it are counted on in an hour.
 const EVENING: f64 = 1.5;
 /// Silence is looked for no further ahead.
-const SILENCE_HOURS_MAX: i64 = 12;
+const SILENCE_HOURS_MAX: i64 = 26;
 /// And is no news before.
 pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
+/// Of what calls by the clock one run left out is no news, whatever its calls: silence lasts for more than twice the usual pause.
+const RUNS_MISSED: f64 = 2.4;
 /// The same where calls come in rows that stand for many: the next row may be an hour away.
 const SILENCE_OF_ROWS: Millis = 3 * HOUR;
 /// The same where it works in bursts that come every hour.
@@ -54,7 +56,7 @@ fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
 }
 
 impl Rates {
-    /// When silence since `last` becomes too surprising; `None` where it does not within half a day, or where the key has
+    /// When silence since `last` becomes too surprising; `None` where it does not within [`SILENCE_HOURS_MAX`], or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
         let ask = &self.ask_of_few(ask);
@@ -65,6 +67,7 @@ impl Rates {
             () if self.is_in_rows() => SILENCE_OF_ROWS,
             // Between two runs it is always silent.
             () if self.known.is_hourly => SILENCE_OF_RUNS,
+            () if self.is_steady() => SILENCE_MIN.max((RUNS_MISSED * self.usual_pause(last) as f64) as Millis),
             () => SILENCE_MIN,
         };
         // What makes single hours busy evens out: a long silence takes less, for its length.
@@ -79,13 +82,27 @@ impl Rates {
         long.chain([of(HOUR, least), by_own]).flatten().min()
     }
 
+    /// The longest time from one call to the next within about the last hour until `last`, but for a single one that is longer.
+    fn usual_pause(&self, last: Millis) -> Millis {
+        let newest = last.div_euclid(BUCKET).min(self.newest);
+        let mut with_calls = (0..RING as i64).filter(|back| 0 < self.count_of(newest - back));
+        let (mut later, mut pauses) = (with_calls.next().unwrap_or(0), [0; 2]);
+        for back in with_calls {
+            let pause = back - later;
+            pauses = if pauses[0] < pause { [pause, pauses[0]] } else { [pauses[0], pauses[1].max(pause)] };
+            later = back;
+        }
+        let [longest, next] = pauses;
+        if next == 0 { longest * BUCKET } else { next * BUCKET }
+    }
+
     /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
-    /// half a day. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
+    /// [`SILENCE_HOURS_MAX`]. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
     pub fn silence_of_many_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
         self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0))
     }
 
-    /// When so many calls were to be expected since `last`; `None` where they are not within half a day, or where the key rests on some
+    /// When so many calls were to be expected since `last`; `None` where they are not within [`SILENCE_HOURS_MAX`], or where the key rests on some
     /// days within the first working day that cannot be one of them.
     fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
         let (mut sum, mut before, mut has_rested) = (0.0, None, false);

@@ -225,7 +225,11 @@ impl Rates {
                 return None;
             }
         } else if self.is_bursty() {
-            let peak = f64::from(self.peak);
+            // What has come since the day began is not held against itself.
+            let peak = match self.days_learned() {
+                ..WEEK_SEEN => f64::from(self.peak),
+                _ => f64::from(self.peak).min(self.record(HOUR)),
+            };
             let largest = match () {
                 // Several of them are no more than the hours say.
                 () if self.known.is_hourly => BURST_OF_ONE_SIZE_FLOOR * peak,

@@ -36,3 +36,18 @@ fn a_run_at_its_hour_may_be_a_usual_one() {
         assert_eq!(rates.may_be_usual_burst(at, at + 10 * MINUTE, calls), want, "{calls} at {hour}");
     }
 }
+
+/// Six calls each quarter of an hour.
+#[test]
+fn of_runs_by_the_clock_two_must_be_left_out() {
+    let mut rates = Rates::default();
+    let (start, quarter) = (20_000 * DAY, 15 * MINUTE);
+    (0..12 * 96).for_each(|run| add(&mut rates, start + run * quarter, 6));
+    let last = start + (12 * 96 - 1) * quarter;
+    let due = rates.silence_due(last, &Ask::new(11.7, 15.0)).unwrap() - last;
+    assert!((2 * quarter + 4 * MINUTE..3 * quarter).contains(&due), "{due}");
+    // The same calls, evenly spread: there are no runs.
+    let mut rates = Rates::default();
+    (0..12 * 96 * 6).for_each(|call| add(&mut rates, start + call * quarter / 6, 1));
+    assert!(rates.silence_due(last, &Ask::new(11.7, 15.0)).unwrap() - last < 2 * quarter + 4 * MINUTE);
+}

@@ -91,3 +91,34 @@ fn a_second_friday_is_no_news_where_the_first_was_as_busy() {
         assert_eq!(told, want, "{calls} calls an hour");
     }
 }
+
+/// A nightly job of fifty calls; one night it goes on for another hour, with half as many again as in the one before.
+#[test]
+fn hours_that_grow_are_not_held_against_one_another() {
+    let told = |night: [u32; 2]| {
+        let mut rates = by_the_hour(10 * 24 + 2, |hour| if hour % 24 == 2 { 50 } else { 0 });
+        night.into_iter().enumerate().find(|(n, calls)| {
+            let start = 20_010 * DAY + (2 + *n as i64) * HOUR;
+            (0..*calls).any(|call| {
+                let at = start + i64::from(call) * HOUR / i64::from(*calls);
+                rates.add(at, 1, AROUND, |_| 0);
+                rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
+            })
+        })
+    };
+    assert_eq!(told([70, 0]), None);
+    assert_eq!(told([70, 110]), Some((1, 110)));
+}
+
+/// What calls once in three minutes, day and night, on the first day of a month that it has not seen begin.
+#[test]
+fn a_machine_has_no_months() {
+    // From 2024-10-04 on.
+    let mut rates = by_the_hour(28 * 24, |_| 20);
+    let told = (0..30).find(|minute| {
+        let at = 20_028 * DAY + minute * MINUTE;
+        add(&mut rates, at, 1);
+        rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
+    });
+    assert!(told.is_some_and(|minute| minute < 28), "{told:?}");
+}
