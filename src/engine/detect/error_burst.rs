@@ -21,9 +21,8 @@ const TRIES: u32 = 4;
 const TRIES_FOR: Millis = 30 * MINUTE;
 
 /// Fewer refusals than so many times `min_calls` from the key's own networks may be of one call that was tried again and again, unless they
-/// came in so many stretches of five minutes within so long.
-const ONE_CALL_TIMES: u64 = 2;
-const NOT_ONE_CALL: usize = 3;
+/// came in so many stretches of five minutes within [`ONE_CALL_FOR`].
+const ONE_CALL: [(u64, usize); 2] = [(2, 3), (3, 2)];
 const ONE_CALL_FOR: Millis = 3 * HOUR;
 
 /// How rules and the reference see it.
@@ -143,16 +142,16 @@ impl Detector for ErrorBurst {
         }
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
         // Where the gateway itself fails, single keys are what shows it.
-        let may_be_one_call = is_from_home
-            && event.status.is_none_or(|status| status < 500)
-            && refusals.buckets_since(event.ts, ONE_CALL_FOR) < NOT_ONE_CALL;
+        let may_be_one_call = is_from_home && event.status.is_none_or(|status| status < 500);
+        let stretches = refusals.buckets_since(event.ts, ONE_CALL_FOR);
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
                 return None;
             }
-            if may_be_one_call && refused < ONE_CALL_TIMES * self.min_calls {
+            let is_few = |(times, of): (u64, usize)| refused < times * self.min_calls && stretches < of;
+            if may_be_one_call && ONE_CALL.into_iter().any(is_few) {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
