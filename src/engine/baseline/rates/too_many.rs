@@ -40,6 +40,8 @@ const LONG: [Length; 3] = [
 /// hour nearby are no fewer, it is one that is expected there.
 const BURST_TIMES: f64 = 1.3;
 const BURST_OF_HOUR_TIMES: f64 = 2.0;
+/// As many have come in such a time before where it is no more than so many times the most.
+const AS_EVER: f64 = 1.1;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
 const BURST_EXTRA_TIMES: f64 = 2.0;
 /// A whole day takes so many times as many: a key's days scatter more than the few that it has shown.
@@ -212,8 +214,10 @@ impl Rates {
             return None;
         }
         // A job that runs in some hours only makes all their calls at once.
-        let is_expected = observed <= BURST_OF_HOUR_TIMES * f64::from(self.usual(at.div_euclid(HOUR)).near)
-            && observed <= BURST_TIMES * f64::from(self.peak_ten);
+        // So is what a week brings at one hour, wherever in it.
+        let most = (BURST_TIMES * f64::from(self.peak_ten)).max(AS_EVER * self.record(length.length));
+        let is_expected =
+            observed <= BURST_OF_HOUR_TIMES * f64::from(self.usual(at.div_euclid(HOUR)).near) && observed <= most;
         if is_short && is_expected && !self.is_in_rows() {
             return None;
         }

@@ -122,3 +122,26 @@ fn a_machine_has_no_months() {
     });
     assert!(told.is_some_and(|minute| minute < 28), "{told:?}");
 }
+
+/// Four times the usual calls of an hour in its first half, once a week: payouts, say.
+#[test]
+fn what_a_week_brings_at_one_hour_may_come_at_its_beginning() {
+    let told = |hour: i64, calls: i64| {
+        let mut rates = Rates::default();
+        let add = |rates: &mut Rates, hour: i64, calls: i64, within: Millis| {
+            (0..calls).any(|call| {
+                let at = (20_000 * 24 + hour) * HOUR + call * within / calls;
+                rates.add(at, 1, AROUND, |_| 0);
+                rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
+            })
+        };
+        for hour in 0..14 * 24 + hour {
+            let [calls, within] = if hour % (7 * 24) == 8 { [160, HOUR / 2] } else { [40, HOUR] };
+            add(&mut rates, hour, calls, within);
+        }
+        add(&mut rates, 14 * 24 + hour, calls, HOUR / 2)
+    };
+    assert!(!told(8, 165));
+    assert!(told(8, 800), "far more than ever");
+    assert!(told(14, 165), "at another hour");
+}
