@@ -6,6 +6,7 @@ use crate::engine::baseline::negative_binomial;
 use crate::engine::fleet::{SHIPPED, Trait, Traits};
 use crate::time::SECOND;
 
+mod bursts;
 mod hourly;
 mod records;
 mod rows;

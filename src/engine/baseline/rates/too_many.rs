@@ -44,6 +44,8 @@ const BURST_OF_HOUR_TIMES: f64 = 2.0;
 const AS_EVER: f64 = 1.1;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
 const BURST_EXTRA_TIMES: f64 = 2.0;
+/// And before each day of the week was seen: the bursts of a few days are not those of all.
+const FIRST_BURST_EXTRA_TIMES: f64 = 3.0;
 /// A whole day takes so many times as many: a key's days scatter more than the few that it has shown.
 const DAY_EXTRA_TIMES: f64 = 3.0;
 /// Nearly every call ends where its hour has fewer calls, or half of them for those.
@@ -175,7 +177,7 @@ impl Rates {
         let is_burst = may_be_burst && !self.is_in_rows();
         let min_extra = match () {
             () if length.length == DAY => DAY_EXTRA_TIMES * ask.min_extra,
-            () if is_burst && !is_record => BURST_EXTRA_TIMES * ask.min_extra * self.bursts_of_fleet().max(1.0),
+            () if is_burst && !is_record => self.burst_extra_times() * ask.min_extra * self.bursts_of_fleet().max(1.0),
             () if self.is_steady() => STEADY_EXTRA_TIMES * ask.min_extra,
             () => ask.min_extra,
         };
@@ -318,6 +320,10 @@ impl Rates {
         let (run, last) = (self.smooth(at.div_euclid(HOUR)), at.div_euclid(BUCKET));
         let largest = (last - length / BUCKET + 1..=last).map(|bucket| self.count_from(bucket - 1, bucket)).max();
         if largest.unwrap_or(0) as f64 <= BURST_OF_ONE_SIZE_FLOOR * run { run } else { 0.0 }
+    }
+
+    fn burst_extra_times(&self) -> f64 {
+        if self.days_learned() <= WEEK_SEEN { FIRST_BURST_EXTRA_TIMES } else { BURST_EXTRA_TIMES }
     }
 
     /// By how much larger the short bursts of the fleet are than what is shipped.
