@@ -11,7 +11,7 @@ use crate::time::{DAY, HOUR, Millis};
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::IpFanout,
     doc: "Accepted calls of one key from many networks within an hour that are new to it and to its merchant. Further \
-          networks of a provider that the key uses several networks of do not count, and keys that change networks by \
+          networks of a provider that the key uses several networks of do not count, nor do any of a test key's provider, and keys that change networks by \
           habit are spared.",
     fires: Fires::OnAccepted,
     params: &[

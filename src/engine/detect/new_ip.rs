@@ -26,7 +26,8 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           on beside the new one for ten minutes, and another network of the usual provider is no news, nor is any in the key's first week. Where no \
           database knows the provider, a network beside several known ones is taken for the usual provider's, and a key that shows a new one \
           every week or so is expected to; of a test key any is. A service that hides \
-          who calls is no move (needs a GeoIP database that says so). Quiet while the \
+          who calls is no move (needs a GeoIP database that says so). Where a key of the merchant was made a week ago or earlier is the merchant's network, \
+          unless money leaves from there for the first time. Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
     params: &[
@@ -43,7 +44,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
         ParamSpec {
             name: "max_new_per_week",
             ty: ParamType::Count { min: 0, max: 32, default: 2 },
-            doc: "A key that showed more new networks than this in the last seven days changes networks by habit: no alert.",
+            doc: "A key that showed more new networks than this in the last seven days changes networks by habit: no alert, unless all its networks are of one or two providers and this one is another's.",
         },
         ParamSpec {
             name: "max_novelty",
