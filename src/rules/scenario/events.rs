@@ -15,7 +15,7 @@ use crate::event::auth::Decoder;
 use crate::event::facts::{Fact, FactKind, MerchantStatus};
 use crate::event::{AuthEvent, Country, Env, NetworkKind, Refusal};
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
-use crate::yaml::{MapReader, Node, Value as Yaml};
+use crate::yaml::{MapReader, Node, Position, Problems, Value as Yaml};
 
 /// Texts of an event: their names here and on the wire.
 const TEXTS: [(&str, &str); 6] = [
@@ -198,20 +198,23 @@ fn read_addresses(map: &mut MapReader<'_>) -> Option<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for item in items {
         let text = map.text(item)?;
-        match text.parse() {
-            Ok(address) => addresses.push(address),
-            Err(_) => {
-                let shown = map.problems().quote(item.at, &text);
-                let hint = match text.contains('/') {
-                    true => "one address of the network, such as `203.0.113.7`",
-                    false => "an address such as `203.0.113.7` or `2001:db8::7`",
-                };
-                map.problems().add_with_hint(item.at, format!("{shown} is no address"), hint);
-                return None;
-            }
-        }
+        addresses.push(address(map.problems(), item.at, &text)?);
     }
     Some(addresses)
+}
+
+/// One address; `None` where it is none, which is said.
+fn address(problems: &Problems, at: Position, text: &str) -> Option<IpAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        let shown = problems.quote(at, text);
+        let hint = match text.contains('/') {
+            true => "one address of the network, such as `203.0.113.7`",
+            false => "an address such as `203.0.113.7` or `2001:db8::7`",
+        };
+        problems.add_with_hint(at, format!("{shown} is no address"), hint);
+    }
+    parsed
 }
 
 /// How many events, over how long: `rate` and `for`, `count` and `within`, or neither.
@@ -289,6 +292,9 @@ pub(super) fn read_fact(mut map: MapReader<'_>, times: Times) -> Option<Fact> {
         ("locale", &mut fact.locale),
     ] {
         *slot = plain(&mut map, name);
+    }
+    if let Some(text) = &fact.actor_ip {
+        address(problems, map.at("actor_ip"), text);
     }
     fact.key_env = map.word("env", &ENVS);
     fact.status = map.word("status", &STATUSES);
