@@ -134,15 +134,16 @@ impl Novelty {
     }
 }
 
-/// A place that a key was made from is the merchant's, once this long has passed without anyone's saying otherwise.
+/// A place that a key was made from is the merchant's, once this long has passed.
 const MAKER_AFTER: Millis = 7 * DAY;
 
-/// Whether one of the merchant's keys was made from there, long enough ago. People make keys in offices, where
-/// nothing calls for weeks, until somebody tries something with one.
+/// Whether one of the merchant's keys was made from there, long enough ago, and was not revoked: an intruder's would be. People make keys
+/// in offices, where nothing calls for weeks, until somebody tries something with one.
 pub fn makes_keys(facts: &FactBook, merchant_id: Option<&str>, network: Network, at: Millis) -> bool {
     let keys = merchant_id.map_or(&[][..], |id| facts.keys_of(id));
     keys.iter()
-        .filter_map(|id| made(facts.key(id)?))
+        .filter_map(|id| facts.key(id).filter(|key| !key.is_revoked(at)))
+        .filter_map(made)
         .any(|(made_at, place)| made_at + MAKER_AFTER <= at && network == place)
 }
 

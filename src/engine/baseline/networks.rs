@@ -223,8 +223,9 @@ impl NetworkBook {
 
     /// Whether all trusted networks belong to one or two providers, and they are many: whatever network comes next, it is theirs.
     pub fn wanders_within_providers(&self) -> bool {
-        let mut asns: Vec<NonZeroU32> = Vec::new();
+        let (mut asns, mut networks): (Vec<NonZeroU32>, usize) = (Vec::new(), 0);
         for seen in self.seen.iter().filter(|seen| !seen.suspect) {
+            networks += 1;
             match seen.place.asn {
                 None => return false,
                 Some(asn) if asns.contains(&asn) => {}
@@ -232,7 +233,7 @@ impl NetworkBook {
                 Some(asn) => asns.push(asn),
             }
         }
-        NETWORKS_OF_PROVIDERS * asns.len() <= self.seen.iter().filter(|seen| !seen.suspect).count() && !asns.is_empty()
+        0 < networks && NETWORKS_OF_PROVIDERS * asns.len() <= networks
     }
 
     /// The trusted network that is most like another one, with what they share; of those alike the most used.

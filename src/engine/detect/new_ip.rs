@@ -27,7 +27,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
           database knows the provider, a network beside several known ones is taken for the usual provider's, and a key that shows a new one \
           every week or so is expected to; of a test key any is. A service that hides \
           who calls is no move (needs a GeoIP database that says so). Where a key of the merchant was made a week ago or earlier is the merchant's network, \
-          unless money leaves from there for the first time. Quiet while the \
+          unless that key was revoked, or money leaves from there for the first time. Quiet while the \
           key is being learned, and for keys that often show new networks.",
     fires: Fires::OnAccepted,
     params: &[
