@@ -212,7 +212,7 @@ impl Knock {
                     && key.knows_its_networks(event.ts)
             }
             None => {
-                tries_a_key(event.reason)
+                (tries_a_key(event.reason) || is_refused_without_reason(event))
                     && !merchant.networks.entries().is_empty()
                     && !merchant.networks.trusts(network)
                     && key.networks.get(network).is_none_or(|seen| seen.suspect)
@@ -239,6 +239,12 @@ pub fn tells_of_platform(event: &AuthEvent<'_>) -> bool {
 fn tries_a_key(reason: Option<Refusal>) -> bool {
     use Refusal::{EnvMismatch, ExpiredKey, MalformedKey, RevokedKey, RotatedKey, UnknownKey};
     matches!(reason, Some(UnknownKey | RevokedKey | RotatedKey | ExpiredKey | EnvMismatch | MalformedKey))
+}
+
+/// Whether a call was turned away and it is not said why: the key may be restricted, or no longer hold. A gateway that fails says so with
+/// a status of its own.
+fn is_refused_without_reason(event: &AuthEvent<'_>) -> bool {
+    matches!(event.reason, None | Some(Refusal::Other)) && matches!(event.status, Some(401 | 403))
 }
 
 #[cfg(test)]
