@@ -14,6 +14,7 @@ pub mod facts;
 pub mod mapping;
 pub mod proxies;
 pub mod redact;
+pub mod zones;
 
 mod facts_wire;
 mod fields;

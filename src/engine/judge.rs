@@ -8,7 +8,7 @@ use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::fleet::Lesson;
 use crate::engine::intake::Admitted;
-use crate::engine::novelty::{self, Novelty};
+use crate::engine::novelty::{self, Novelty, Places};
 use crate::engine::second_stage::signal::Knock;
 use crate::engine::shard::{Change, Output, World};
 use crate::engine::source::SourceTable;
@@ -275,9 +275,9 @@ pub(super) fn judge(
     let (agent, endpoint) =
         if accepted { (novelty::agent_of(event), novelty::endpoint_of(event)) } else { (None, None) };
     let key_env = facts.and_then(|f| f.env).or(features.env);
-    let makes_keys = |network| novelty::makes_keys(world.facts, merchant_id, network, ts);
+    let places = Places { book: world.facts, merchant_id };
     let values = (agent, endpoint);
-    let novelty = accepted.then(|| Novelty::of(event, key_env, network, values, features, merchant, makes_keys));
+    let novelty = accepted.then(|| Novelty::of(event, key_env, network, values, features, merchant, places));
     if !late && let Some(knock) = Knock::of(event, merchant_id, network, novelty.as_ref(), features, merchant) {
         out.knocks.push(knock);
     }

@@ -10,7 +10,7 @@ use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
 use crate::event::facts::{FactBook, KeyFacts};
-use crate::event::{AuthEvent, Env};
+use crate::event::{AuthEvent, Country, Env, zones};
 use crate::time::{DAY, MINUTE, Millis};
 
 /// A key that has shown more new programs than this in a month changes them by habit.
@@ -20,6 +20,8 @@ const NETWORKS_OF_A_HABIT: usize = 3;
 /// A key that showed a new network on so many days within this time will show another one soon.
 const WANDERS_DAYS: usize = 3;
 const WANDERS_WITHIN: Millis = 28 * DAY;
+/// Who tries something out makes no more calls from a network than these: fewer than make it a trusted one.
+const TRIED_OUT_CALLS: u64 = 18;
 /// Words of endpoints that move money out, or hand out secrets.
 const SENSITIVE: [&str; 8] =
     ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];
@@ -47,6 +49,10 @@ pub struct Novelty {
     pub endpoint: Newness,
     /// The endpoint moves money out, or hands out secrets.
     pub is_sensitive: bool,
+    /// The network is new, of the merchant's country, and by the databases neither servers nor hidden: a home or an office.
+    pub is_line_at_home: bool,
+    /// And it has made a few calls that read: a developer tries something.
+    pub is_tried_out: bool,
 }
 
 /// What databases say of a provider or country, against what is known of the key.
@@ -63,7 +69,6 @@ pub enum Known {
 
 impl Novelty {
     /// Of an accepted call of a key of that environment. `agent` and `endpoint` are its values by [`agent_of`] and [`endpoint_of`].
-    /// `makes_keys` = the merchant has long made its keys from there.
     pub fn of(
         event: &AuthEvent<'_>,
         key_env: Option<Env>,
@@ -71,7 +76,7 @@ impl Novelty {
         (agent, endpoint): (Option<u32>, Option<u32>),
         key: &KeyFeatures,
         merchant: &MerchantFeatures,
-        makes_keys: impl Fn(Network) -> bool,
+        places: Places<'_>,
     ) -> Self {
         let at = event.ts;
         let newness = match network {
@@ -90,7 +95,7 @@ impl Novelty {
         let is_sensitive = endpoint.is_novel() && is_sensitive(event);
         // An insider pays out from the office, too.
         let newness = match network {
-            Some(network) if newness.is_novel() && !is_sensitive && makes_keys(network) => Newness::Known,
+            Some(network) if newness.is_novel() && !is_sensitive && places.makes_keys(network, at) => Newness::Known,
             _ => newness,
         };
         let mut novelty = Novelty { network: newness, endpoint, is_sensitive, ..Novelty::default() };
@@ -104,6 +109,11 @@ impl Novelty {
                 |network| WANDERS_DAYS <= key.networks.days_with_new_ones(learned_by(key, at, WANDERS_WITHIN), network);
             novelty.country = both(key.networks.country(event.country), merchant.networks.country(event.country));
             let is_where_developers_are = novelty.provider != Known::No || novelty.country == Known::Yes;
+            let is_at_home = || novelty.country == Known::Yes || event.country.is_some_and(|of| places.is_home(of));
+            let is_line = event.asn.is_some() && event.network_kind.is_none();
+            novelty.is_line_at_home = is_line && is_at_home();
+            novelty.is_tried_out =
+                novelty.is_line_at_home && reads(event) && newness.calls(event.count) <= TRIED_OUT_CALLS;
             novelty.is_expected = (key_env == Some(Env::Test) && is_where_developers_are)
                 || (event.asn.is_none() && network.is_some_and(wanders));
         }
@@ -134,18 +144,35 @@ impl Novelty {
     }
 }
 
+/// Where a merchant is at home, by the facts about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The facts.
+    pub book: &'a FactBook,
+    /// The merchant.
+    pub merchant_id: Option<&'a str>,
+}
+
+impl Places<'_> {
+    /// Whether one of the merchant's keys was made from there, long enough ago, and was not revoked: an intruder's would be. People make
+    /// keys in offices, where nothing calls for weeks, until somebody tries something with one.
+    pub fn makes_keys(&self, network: Network, at: Millis) -> bool {
+        let keys = self.merchant_id.map_or(&[][..], |id| self.book.keys_of(id));
+        keys.iter()
+            .filter_map(|id| self.book.key(id).filter(|key| !key.is_revoked(at)))
+            .filter_map(made)
+            .any(|(made_at, place)| made_at + MAKER_AFTER <= at && network == place)
+    }
+
+    /// Whether it is the country of the merchant's time zone.
+    pub fn is_home(&self, country: Country) -> bool {
+        let zone = self.merchant_id.and_then(|id| self.book.merchant(id)?.timezone.as_deref());
+        zone.and_then(zones::country_of) == Some(country)
+    }
+}
+
 /// A place that a key was made from is the merchant's, once this long has passed.
 const MAKER_AFTER: Millis = 7 * DAY;
-
-/// Whether one of the merchant's keys was made from there, long enough ago, and was not revoked: an intruder's would be. People make keys
-/// in offices, where nothing calls for weeks, until somebody tries something with one.
-pub fn makes_keys(facts: &FactBook, merchant_id: Option<&str>, network: Network, at: Millis) -> bool {
-    let keys = merchant_id.map_or(&[][..], |id| facts.keys_of(id));
-    keys.iter()
-        .filter_map(|id| facts.key(id).filter(|key| !key.is_revoked(at)))
-        .filter_map(made)
-        .any(|(made_at, place)| made_at + MAKER_AFTER <= at && network == place)
-}
 
 /// When a key was made, and from where.
 pub fn made(facts: &KeyFacts) -> Option<(Millis, Network)> {
@@ -194,11 +221,14 @@ fn value_of(method: Option<&str>, path: &str) -> u32 {
     stored_of_text(path) ^ method.map_or(0, stored_of_text).rotate_left(17)
 }
 
+/// To read is not to move.
+fn reads(event: &AuthEvent<'_>) -> bool {
+    event.method.as_deref().is_some_and(|method| matches!(method, "GET" | "HEAD" | "OPTIONS"))
+}
+
 fn is_sensitive(event: &AuthEvent<'_>) -> bool {
     let Some(path) = event.path.as_deref() else { return false };
-    // To read is not to move.
-    let reads = event.method.as_deref().is_some_and(|method| matches!(method, "GET" | "HEAD" | "OPTIONS"));
-    !reads && SENSITIVE.iter().any(|word| path.contains(word))
+    !reads(event) && SENSITIVE.iter().any(|word| path.contains(word))
 }
 
 /// Endpoints of the same form that move money too, with their values: `POST /v1/payouts` beside `POST /v1/refunds`. Only

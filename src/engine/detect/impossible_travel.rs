@@ -39,7 +39,8 @@ impl Detector for ImpossibleTravel {
     fn on_event(&self, sight: &Sight<'_>) -> Verdict {
         let (Some(novelty), Some(country)) = (&sight.novelty, sight.event.country) else { return Verdict::Nothing };
         let (key, ts) = (sight.key, sight.event.ts);
-        if !novelty.network.is_novel() || novelty.country != Known::No || !key.knows_its_networks(ts) {
+        let is_elsewhere = novelty.network.is_novel() && novelty.country == Known::No && !novelty.is_tried_out;
+        if !is_elsewhere || !key.knows_its_networks(ts) {
             return Verdict::Nothing;
         }
         let first_at = novelty.network.first_at(ts);

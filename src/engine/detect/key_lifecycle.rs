@@ -8,7 +8,7 @@
 use crate::alert::{Kind, Severity, Source};
 use crate::engine::baseline::networks::{Familiar, Network};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sign, Still, Verdict, Weight};
-use crate::engine::novelty::made;
+use crate::engine::novelty::{Places, made};
 use crate::engine::params::{ParamSpec, ParamType};
 use crate::time::{DAY, HOUR, Millis, rfc3339};
 
@@ -56,7 +56,8 @@ impl Detector for KeyLifecycle {
         let before = || keys().filter(|key| made(key).is_some_and(|(made_at, _)| made_at < at));
         let mut earlier: Vec<Network> = before().filter_map(made).map(|(_, place)| place).collect();
         // A country that nothing of the merchant's has been seen in is odd, whatever is known of earlier keys.
-        let is_abroad = facts.actor_country.is_some()
+        let places = Places { book: still.book, merchant_id: Some(merchant) };
+        let is_abroad = facts.actor_country.is_some_and(|country| !places.is_home(country))
             && used.iter().any(|seen| !seen.suspect)
             && still.merchant.networks.country(facts.actor_country) == Familiar::New
             && before().all(|key| key.actor_country != facts.actor_country);

@@ -107,7 +107,9 @@ impl NewIp {
             return false;
         }
         if !novelty.is_usual_program() || novelty.has_other_signs() || hides(sight) {
-            return matches!(novelty.network, Newness::New) || novelty.has_other_signs();
+            // Of what was tried out until now the first call was nothing.
+            let is_first = matches!(novelty.network, Newness::New) || novelty.is_line_at_home;
+            return (is_first || novelty.has_other_signs()) && (!novelty.is_tried_out || novelty.is_sensitive);
         }
         // The usual program somewhere else: a move, unless the usual networks go on. Before each day of the week was seen, what
         // comes once a week, from an office say, looks like that.

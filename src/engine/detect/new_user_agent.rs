@@ -104,7 +104,7 @@ impl Detector for NewUserAgent {
         }
         let first_at = novelty.agent.first_at(ts);
         let learned = key.baseline_since().is_some_and(|since| first_at - since >= self.learning);
-        let with_others = novelty.is_elsewhere() || novelty.is_sensitive;
+        let with_others = (novelty.is_elsewhere() && !novelty.is_tried_out) || novelty.is_sensitive;
         let calls = novelty.agent.calls(event.count);
         let side_by_side =
             self.min_calls <= calls && ts - first_at <= DAY && key.agents.usual_was_used_since(first_at + SIDE_BY_SIDE);
@@ -113,8 +113,10 @@ impl Detector for NewUserAgent {
             && is_beside(key, first_at, ts, calls)
             && !key.rates.may_be_usual_burst(first_at, ts, calls as f64);
         // Developers try programs, and call a few times in a month. What shops are built on is rolled out, hour by hour.
-        let is_alone =
-            (side_by_side || is_beside) && sight.key_env != Some(Env::Test) && !tools::is_of_shops(user_agent);
+        let is_alone = (side_by_side || is_beside)
+            && !novelty.is_tried_out
+            && sight.key_env != Some(Env::Test)
+            && !tools::is_of_shops(user_agent);
         let family = novelty::family(user_agent);
         if !(learned && (with_others || is_alone)) {
             return Verdict::Sign(Box::new(Sign {

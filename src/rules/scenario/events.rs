@@ -152,14 +152,19 @@ fn read_place(map: &mut MapReader<'_>, now: &mut Before) {
     }
     now.network_kind =
         map.word("network_kind", &NetworkKind::ALL.map(|kind| (kind.as_str(), kind))).or(now.network_kind);
-    let Some(code) = plain(map, "country") else { return };
+    now.country = read_country(map, "country").or(now.country);
+}
+
+/// The two letters of a country.
+fn read_country(map: &mut MapReader<'_>, field: &'static str) -> Option<Country> {
+    let code = plain(map, field)?;
     let country = Country::new(&code);
     if country.is_none() {
-        let (problems, at) = (map.problems(), map.at("country"));
+        let (problems, at) = (map.problems(), map.at(field));
         let shown = problems.quote(at, &code);
         problems.add_with_hint(at, format!("{shown} is no country"), "two capital letters (ISO 3166-1), such as `CH`");
     }
-    now.country = country.or(now.country);
+    country
 }
 
 fn read_outcome(map: &mut MapReader<'_>, wire: &mut Map<String, Value>) {
@@ -296,6 +301,7 @@ pub(super) fn read_fact(mut map: MapReader<'_>, times: Times) -> Option<Fact> {
     if let Some(text) = &fact.actor_ip {
         address(problems, map.at("actor_ip"), text);
     }
+    fact.actor_country = read_country(&mut map, "actor_country");
     fact.key_env = map.word("env", &ENVS);
     fact.status = map.word("status", &STATUSES);
     for (name, slot) in [

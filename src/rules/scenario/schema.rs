@@ -101,6 +101,7 @@ pub const GROUPS: &[schema::Group] = &[
         field("replaces", Text, "The key that it replaces."),
         field("reason", Text, "Why."),
         field("actor_ip", ADDRESS, "The address of who made the key."),
+        field("actor_country", Text, "Country of that address, as GeoIP databases would say it: two capital letters."),
         field("name", Text, "What the merchant calls the key, or is called."),
         field("timezone", Text, "The merchant's time zone.").such_as("Europe/Zurich"),
         field("locale", Text, "The merchant's language and region.").such_as("de-CH"),
