@@ -7,6 +7,7 @@ use crate::engine::baseline::refusals::Refusals;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::fleet::Lesson;
+use crate::engine::hash::stored_of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::novelty::{self, Novelty, Places};
 use crate::engine::second_stage::signal::Knock;
@@ -268,7 +269,12 @@ pub(super) fn judge(
             features.rates.add(ts, event.count, around, |at| zone_offset(zone, at));
         } else if error_burst::counts(event.reason) {
             let since = features.first_seen.unwrap_or(ts).min(ts);
-            features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(ts, event.count, lateness);
+            features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(
+                ts,
+                event.count,
+                call_of(event),
+                lateness,
+            );
         }
     }
     let network = event.source_ip.map(Network::of);
@@ -489,4 +495,10 @@ impl Judged {
             }
         }
     }
+}
+
+/// A hash of an event's method and path: the same call has the same.
+fn call_of(event: &AuthEvent<'_>) -> u32 {
+    let [method, path] = [&event.method, &event.path].map(|part| stored_of_text(part.as_deref().unwrap_or_default()));
+    method.rotate_left(1) ^ path
 }

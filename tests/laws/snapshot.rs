@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use keywatch::engine::baseline::rates::{
-    Foresight, KeyClock, RECORDS, Rates, Records, Run, Runs, Silences, StillHours,
+    Foresight, KeyClock, Lows, RECORDS, Rates, Records, Run, Runs, Silences, StillHours,
 };
+use keywatch::engine::baseline::refusals::Tried;
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -31,7 +32,7 @@ fn plain(mut subject: Subject) -> Subject {
         let (clock, silences) = (key.features.rates.clock(), key.features.rates.silences());
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
         let (runs, records) = (key.features.rates.runs().clone(), key.features.rates.records());
-        let still = key.features.rates.still_hours();
+        let (still, lows) = (key.features.rates.still_hours(), key.features.rates.lows());
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
@@ -40,6 +41,7 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.rates.set_runs(runs);
         key.features.rates.set_records(records);
         key.features.rates.set_still_hours(still);
+        key.features.rates.set_lows(lows);
     }
     subject
 }
@@ -70,12 +72,20 @@ fn stream() -> Rates {
     stream.set_foresight(foresight());
     stream.set_runs(Runs::new([RUN]));
     stream.set_records(records());
+    stream.set_lows(LOWS);
     stream
+}
+
+/// What versions 11 and 12 stored: no least shares.
+fn without_lows() -> ShardState {
+    let mut state = state();
+    state.stream.set_lows(Lows::default());
+    state
 }
 
 /// What version 10 stored: no records.
 fn without_records() -> ShardState {
-    let mut state = state();
+    let mut state = without_lows();
     state.stream.set_records(Records::default());
     state
 }
@@ -128,6 +138,8 @@ const BELOW: f32 = 6.5;
 /// The five hours that older versions stored, by their number modulo five.
 const FIVE_HOURS: [u16; 5] = [16_256, 0, 16_384, 16_448, 1];
 const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
+const LOWS: Lows = Lows { before: [62, 71, 80], today: [90, 255, 254], blind: 7, days: 12 };
+const TRIED: Tried = Tried { call: 0xdead_beef, other_at: 5_800_000 };
 const STILL: StillHours = StillHours([0b1010_0101; 21]);
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
@@ -163,6 +175,8 @@ fn rich() -> Subject {
     key.features.rates.set_runs(Runs::new([RUN]));
     key.features.rates.set_records(records());
     key.features.rates.set_still_hours(STILL);
+    key.features.rates.set_lows(LOWS);
+    key.features.refusals.get_or_insert_default().set_tried(TRIED);
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -311,14 +325,22 @@ fn version_10_is_read_for_ever() {
 fn version_11_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v11"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.records() == records()));
-    assert_eq!(decode_shard(&golden("shard.v11")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v11")).unwrap(), without_lows());
 }
 
 #[test]
 fn version_12_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v12"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.still_hours() == STILL));
-    assert_eq!(decode_shard(&golden("shard.v12")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v12")).unwrap(), without_lows());
+}
+
+#[test]
+fn version_13_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v13"), 42).unwrap();
+    let tried = |key: &Key| key.features.refusals.as_ref().map(|refusals| refusals.tried());
+    assert!(subject.keys.iter().any(|key| key.features.rates.lows() == LOWS && tried(key) == Some(TRIED)));
+    assert_eq!(decode_shard(&golden("shard.v13")).unwrap(), state());
 }
 
 #[test]

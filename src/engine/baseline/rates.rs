@@ -105,6 +105,7 @@ pub struct Rates {
     runs: Runs,
     records: Records,
     still: StillHours,
+    lows: Lows,
     known: Known,
 }
 
@@ -184,6 +185,8 @@ pub struct Excess {
     pub usual_up_to: Option<u64>,
     /// The most calls that came before in so long; none where that is not known.
     pub most_before: Option<u64>,
+    /// Of too few that are far below what came before: the least part of the expected calls that came in so long, in hundredths.
+    pub least_before: Option<u64>,
     /// When it began.
     pub since: Millis,
 }
@@ -258,6 +261,7 @@ impl Default for Rates {
             months: MonthDays::default(),
             runs: Runs::default(),
             records: Records::default(),
+            lows: Lows::default(),
             still: StillHours::default(),
             known: Known::default(),
         }
@@ -550,6 +554,7 @@ mod clock;
 mod days_off;
 mod dispersion;
 mod learn;
+mod lows;
 mod months;
 mod parts;
 mod records;
@@ -561,6 +566,7 @@ mod too_few;
 mod too_many;
 
 pub use clock::KeyClock;
+pub use lows::Lows;
 pub use months::MonthDays;
 pub use parts::{FiveHours, Foresight, RatesParts};
 pub use records::{RECORDS, Records};

@@ -1,6 +1,8 @@
 //! How many calls of a key are refused: an hour in five-minute buckets, and what is usual. Apart from accepted use, whose
 //! baseline no refusal touches.
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::baseline::negative_binomial::surprise_high;
 use crate::time::{HOUR, MINUTE, Millis};
 
@@ -9,6 +11,8 @@ pub const BUCKET: Millis = 5 * MINUTE;
 /// Three hours and their lateness: small keys take long to show that none of their calls is accepted any more.
 const RING: usize = 38;
 const PER_HOUR: i64 = HOUR / BUCKET;
+/// For so long what is refused may be one call that is tried again.
+const SAME_FOR: Millis = 3 * HOUR;
 /// Refusals come in clumps: an integration that fails fails again.
 const ALPHA: f64 = 1.0;
 /// How many refusals a row that stands for several counts as, at most.
@@ -26,11 +30,21 @@ pub struct Refusals {
     learned_to: i64,
     mean_hour: f32,
     hours: u16,
+    tried: Tried,
+}
+
+/// What was refused last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// A hash of its method and path.
+    pub call: u32,
+    /// The five-minute bucket in which another call was refused than the one before; 0 = none was.
+    pub other_at: i64,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        Refusals { ring: [0; RING], newest: 0, learned_to: 0, mean_hour: 0.0, hours: 0 }
+        Refusals { ring: [0; RING], newest: 0, learned_to: 0, mean_hour: 0.0, hours: 0, tried: Tried::default() }
     }
 }
 
@@ -68,12 +82,29 @@ impl Refusals {
         let RefusalsParts { newest, learned_to, mean_hour, hours, .. } = *parts;
         let mut ring = [0; RING];
         (0..RING as i64).zip(&parts.ring).for_each(|(age, calls)| ring[slot(newest.wrapping_sub(age))] = *calls);
-        Refusals { ring, newest, learned_to, mean_hour, hours }
+        Refusals { ring, newest, learned_to, mean_hour, hours, tried: Tried::default() }
     }
 
-    /// Counts refused calls at `at`.
-    pub fn add(&mut self, at: Millis, calls: u32, lateness: Millis) {
+    /// What was refused last.
+    pub fn tried(&self) -> Tried {
+        self.tried
+    }
+
+    /// Goes on with what was stored of that.
+    pub fn set_tried(&mut self, tried: Tried) {
+        self.tried = tried;
+    }
+
+    /// Counts refused calls at `at` of one method and path, as a hash.
+    pub fn add(&mut self, at: Millis, calls: u32, call: u32, lateness: Millis) {
         let bucket = at.div_euclid(BUCKET);
+        if self.tried.call != call {
+            self.tried.call = call;
+            // What was refused hours before has nothing to do with it.
+            if self.beside_onset(at, SAME_FOR)[0] > 0 {
+                self.tried.other_at = bucket;
+            }
+        }
         if bucket > self.newest {
             self.learn_to((at - lateness).div_euclid(HOUR));
             for gone in (self.newest + 1).max(bucket - RING as i64 + 1)..=bucket {
@@ -128,10 +159,19 @@ impl Refusals {
         (last - length / BUCKET + 1..=last).map(|bucket| u64::from(self.count_of(bucket))).sum()
     }
 
-    /// In how many five-minute buckets of the last `length` (at most three hours) there were any.
-    pub fn buckets_since(&self, at: Millis, length: Millis) -> usize {
+    /// Whether the same call was refused each time in the last three hours.
+    pub fn are_of_one_call(&self, at: Millis) -> bool {
+        self.tried.other_at <= at.div_euclid(BUCKET) - SAME_FOR / BUCKET
+    }
+
+    /// Refusals of the last `length` (at most three hours), and those of them that did not come in the ten minutes with most of them: a call
+    /// that is tried again at once, and then after longer and longer waits, has few of these.
+    pub fn beside_onset(&self, at: Millis, length: Millis) -> [u64; 2] {
         let last = at.div_euclid(BUCKET);
-        (last - length / BUCKET + 1..=last).filter(|bucket| 0 < self.count_of(*bucket)).count()
+        let buckets = last - length / BUCKET + 1..=last;
+        let all: u64 = buckets.clone().map(|bucket| u64::from(self.count_of(bucket))).sum();
+        let onset = buckets.map(|bucket| u64::from(self.count_of(bucket)) + u64::from(self.count_of(bucket - 1))).max();
+        [all, all.saturating_sub(onset.unwrap_or(0))]
     }
 
     /// Refusals that are usual in a length of time.
@@ -209,7 +249,7 @@ mod tests {
         let start = 20_000 * DAY;
         let mut refusals = Refusals::new(start);
         for minute in [1, 20, 21, 22, 50, 110, 150] {
-            refusals.add(start + minute * MINUTE, 1, 5 * MINUTE);
+            refusals.add(start + minute * MINUTE, 1, 0, 5 * MINUTE);
         }
         let at = start + 150 * MINUTE;
         for (last_accepted, want) in [(10, (6, 4, 20)), (22, (3, 3, 50)), (151, (0, 0, 150))] {
@@ -221,18 +261,39 @@ mod tests {
     }
 
     #[test]
+    fn one_call_that_is_tried_again_is_known() {
+        let start = 20_000 * DAY;
+        let after = |minutes: &[(i64, u32)]| {
+            let mut refusals = Refusals::new(start);
+            minutes.iter().for_each(|(minute, call)| refusals.add(start + minute * MINUTE, 1, *call, 5 * MINUTE));
+            let at = start + minutes.last().unwrap().0 * MINUTE;
+            (refusals.beside_onset(at, 3 * HOUR), refusals.are_of_one_call(at))
+        };
+        // After longer and longer waits: most of them came at once.
+        let (counts, is_one) = after(&[(0, 7), (0, 7), (1, 7), (2, 7), (4, 7), (8, 7), (16, 7), (32, 7), (64, 7)]);
+        assert_eq!((counts, is_one), ([9, 3], true));
+        // All the time.
+        let steadily: Vec<_> = (0..60).step_by(5).map(|minute| (minute, 7)).collect();
+        assert_eq!(after(&steadily), ([12, 10], true));
+        // Another call among them; one that was refused hours before is none of them.
+        assert!(!after(&[(0, 7), (1, 8), (2, 7)]).1);
+        assert!(after(&[(0, 8), (200, 7), (201, 7)]).1);
+        assert!(after(&[(0, 7), (1, 8), (200, 8)]).1);
+    }
+
+    #[test]
     fn a_key_that_is_often_refused_surprises_less() {
         let start = 20_000 * DAY;
         let (mut rarely, mut often) = (Refusals::new(start), Refusals::new(start));
         for hour in 0..240 {
-            (0..6).for_each(|_| often.add(start + hour * HOUR, 1, 5 * MINUTE));
+            (0..6).for_each(|_| often.add(start + hour * HOUR, 1, 0, 5 * MINUTE));
             if hour % 48 == 0 {
-                rarely.add(start + hour * HOUR, 1, 5 * MINUTE);
+                rarely.add(start + hour * HOUR, 1, 0, 5 * MINUTE);
             }
         }
         let at = start + 10 * DAY + 6 * HOUR;
         for refusals in [&mut rarely, &mut often] {
-            (0..12).for_each(|_| refusals.add(at, 1, 5 * MINUTE));
+            (0..12).for_each(|_| refusals.add(at, 1, 0, 5 * MINUTE));
         }
         assert!((often.expected(HOUR) - 5.0).abs() < 1.0, "{}", often.expected(HOUR));
         assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));

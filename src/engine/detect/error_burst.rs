@@ -20,9 +20,9 @@ const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
 const TRIES: u32 = 4;
 const TRIES_FOR: Millis = 30 * MINUTE;
 
-/// Fewer refusals than so many times `min_calls` from the key's own networks may be of one call that was tried again and again, unless they
-/// came in so many stretches of five minutes within [`ONE_CALL_FOR`].
-const ONE_CALL: [(u64, usize); 2] = [(2, 3), (3, 2)];
+/// Fewer refusals than so many times `min_calls` from the key's own networks within [`ONE_CALL_FOR`] may be of one call that was tried again
+/// and again, where fewer than `min_calls` of them did not come within ten minutes.
+const ONE_CALL_TIMES: u64 = 3;
 const ONE_CALL_FOR: Millis = 3 * HOUR;
 
 /// How rules and the reference see it.
@@ -30,7 +30,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ErrorBurst,
     doc: "Refused calls of a key in half an hour or an hour beyond what is usual for it, where they are a good part of all its calls. \
           From networks that the key has used it is an integration that broke, from others somebody who tries the key out; the \
-          alert says which. A few in one or two stretches of five minutes from its own may be one call that is tried again. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
+          alert says which. A few from its own, most of them within ten minutes, may be one call that is tried again. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
           count.",
     fires: Fires::OnEvents,
     params: &[
@@ -141,17 +141,20 @@ impl Detector for ErrorBurst {
             return Verdict::Nothing;
         }
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
-        // Where the gateway itself fails, single keys are what shows it.
-        let may_be_one_call = is_from_home && event.status.is_none_or(|status| status < 500);
-        let stretches = refusals.buckets_since(event.ts, ONE_CALL_FOR);
+        // Where the gateway itself fails, single keys are what shows it: there it is known that it was the same call.
+        let is_gateways = event.status.is_some_and(|status| 500 <= status);
+        let [tries, later] = refusals.beside_onset(event.ts, ONE_CALL_FOR);
+        let may_be_one_call = is_from_home
+            && tries < ONE_CALL_TIMES * self.min_calls
+            && later < self.min_calls
+            && (!is_gateways || refusals.are_of_one_call(event.ts));
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
                 return None;
             }
-            let is_few = |(times, of): (u64, usize)| refused < times * self.min_calls && stretches < of;
-            if may_be_one_call && ONE_CALL.into_iter().any(is_few) {
+            if may_be_one_call {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
@@ -159,7 +162,7 @@ impl Detector for ErrorBurst {
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
-        let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
+        let found = found.or_else(|| self.only_refused(key, refusals, event.ts).filter(|_| !may_be_one_call));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
         let share = refused as f64 / all as f64;
         let expected = refusals.expected_beside(window, beside(all, refused));

@@ -76,6 +76,12 @@ pub fn record(excess: &Excess) -> String {
     })
 }
 
+/// What a count that is lower than ever was before, where that tells it: `At least 62 % of the usual calls have come in 4 hours until now.`
+pub fn least(few: &Excess) -> Option<String> {
+    let least = few.least_before?;
+    Some(format!("At least {least} % of the usual calls have come in {} until now.", length(few.window.length)))
+}
+
 /// The evidence of an excess: what every kind about volume says of it. `usual_up_to` only where more would be too many.
 pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) -> Vec<(&'static str, Value)> {
     let window = excess.window;
@@ -83,11 +89,15 @@ pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) ->
         ("observed", window.observed.into()),
         ("expected", json!((window.expected * 10.0).round() / 10.0)),
         ("window", duration_text(window.length).into()),
-        ("odds", odds_in_words(excess.surprise, tests_a_day).into()),
         ("learned_days", rates.days_learned().into()),
         ("series", series(rates, at)),
     ];
     evidence.extend(excess.usual_up_to.map(|most| ("usual_up_to", most.into())));
+    match excess.least_before {
+        // Not how rare it is tells it.
+        Some(least) => evidence.push(("least_before", least.into())),
+        None => evidence.push(("odds", odds_in_words(excess.surprise, tests_a_day).into())),
+    }
     evidence.extend(excess.most_before.map(|most| ("most_before", most.into())));
     evidence
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, StoredShard, StoredShardV1, StoredShardV2, read};
-use crate::engine::baseline::rates::{FiveHours, Foresight, Rates, Records, Run, Runs};
+use crate::engine::baseline::rates::{FiveHours, Foresight, Lows, Rates, Records, Run, Runs};
 use crate::engine::detect::Watch;
 use crate::time::Millis;
 
@@ -35,6 +35,9 @@ pub(super) struct StoredRuns(Vec<Run>);
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredRecords(Records);
 
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredLows(Lows);
+
 /// What any version has behind a shard.
 #[derive(Default)]
 pub(super) struct Behind {
@@ -45,16 +48,17 @@ pub(super) struct Behind {
     foreseen: StoredForeseen,
     runs: StoredRuns,
     records: StoredRecords,
+    lows: StoredLows,
 }
 
 /// A shard as it is written, with all that is behind it.
-type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns, StoredRecords);
+type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns, StoredRecords, StoredLows);
 
 /// Puts behind a shard what is written there.
 pub(super) fn with<'a>(stored: StoredShard<'a>, watch: &Watch, stream: &Rates) -> Written<'a> {
     let (lull, clumps) = (StoredLull(watch.lull), StoredClumps(stream.clumps()));
     let (foreseen, runs) = (StoredForeseen(Some(stream.foresight())), StoredRuns(stream.runs().iter().collect()));
-    (stored, lull, clumps, foreseen, runs, StoredRecords(stream.records()))
+    (stored, lull, clumps, foreseen, runs, StoredRecords(stream.records()), StoredLows(stream.lows()))
 }
 
 /// Reads a shard of any version.
@@ -87,9 +91,13 @@ pub(super) fn read_shard(bytes: &[u8]) -> Result<(StoredShard<'_>, Behind), Snap
             let (stored, lull, clumps, foreseen, runs) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, runs, ..Behind::default() })
         }
-        _ => {
-            let (stored, lull, clumps, foreseen, runs, records): Written<'_> = read(bytes)?;
+        Some(11 | 12) => {
+            let (stored, lull, clumps, foreseen, runs, records) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, runs, records, ..Behind::default() })
+        }
+        _ => {
+            let (stored, lull, clumps, foreseen, runs, records, lows): Written<'_> = read(bytes)?;
+            (stored, Behind { lull, clumps, foreseen, runs, records, lows, ..Behind::default() })
         }
     })
 }
@@ -109,6 +117,7 @@ impl Behind {
         }
         stream.set_runs(Runs::new(self.runs.0));
         stream.set_records(self.records.0);
+        stream.set_lows(self.lows.0);
         self.lull.0
     }
 }

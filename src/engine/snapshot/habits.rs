@@ -1,15 +1,25 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 12,
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 13,
 //! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
-use crate::engine::baseline::rates::{FiveHours, Foresight, KeyClock, Rates, Records, Run, Runs, Silences, StillHours};
+use crate::engine::baseline::rates::{
+    FiveHours, Foresight, KeyClock, Lows, Rates, Records, Run, Runs, Silences, StillHours,
+};
+use crate::engine::baseline::refusals::Tried;
 use crate::engine::subject::Key;
 
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_12: StoredHabitsV12,
+    lows: Vec<(u32, Lows)>,
+    tried: Vec<(u32, Tried)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV12 {
     of_version_11: StoredHabitsV11,
     still: Vec<(u32, StillHours)>,
 }
@@ -96,7 +106,13 @@ impl From<StoredHabitsV10> for Habits {
 
 impl From<StoredHabitsV11> for Habits {
     fn from(of_version_11: StoredHabitsV11) -> Self {
-        StoredHabits { of_version_11, still: Vec::new() }.into()
+        StoredHabitsV12 { of_version_11, still: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV12> for Habits {
+    fn from(of_version_12: StoredHabitsV12) -> Self {
+        StoredHabits { of_version_12, ..StoredHabits::default() }.into()
     }
 }
 
@@ -136,13 +152,27 @@ impl StoredHabits {
             of_version_10: StoredHabitsV10 { of_version_9, runs: runs.filter(|(_, runs)| !runs.is_empty()).collect() },
             records: records.filter(|(_, records)| *records != Records::default()).collect(),
         };
-        StoredHabits { of_version_11, still: still.filter(|(_, still)| *still != StillHours::default()).collect() }
+        let of_version_12 = StoredHabitsV12 {
+            of_version_11,
+            still: still.filter(|(_, still)| *still != StillHours::default()).collect(),
+        };
+        let lows = rates().map(|(place, rates)| (place, rates.lows()));
+        let tried = keys
+            .iter()
+            .enumerate()
+            .filter_map(|(place, key)| Some((place as u32, key.features.refusals.as_ref()?.tried())));
+        StoredHabits {
+            of_version_12,
+            lows: lows.filter(|(_, lows)| *lows != Lows::default()).collect(),
+            tried: tried.filter(|(_, tried)| *tried != Tried::default()).collect(),
+        }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_11, still } = self.now;
+        let StoredHabits { of_version_12, lows, tried } = self.now;
+        let StoredHabitsV12 { of_version_11, still } = of_version_12;
         let StoredHabitsV11 { of_version_10, records } = of_version_11;
         let StoredHabitsV10 { of_version_9, runs } = of_version_10;
         let StoredHabitsV9 { of_version_6, foreseen } = of_version_9;
@@ -173,6 +203,15 @@ impl Habits {
         }
         for (place, still) in still {
             rates_of(keys, place)?.set_still_hours(still);
+        }
+        for (place, lows) in lows {
+            rates_of(keys, place)?.set_lows(lows);
+        }
+        for (place, tried) in tried {
+            let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of what was tried is not there"))?;
+            if let Some(refusals) = &mut key.features.refusals {
+                refusals.set_tried(tried);
+            }
         }
         Ok(())
     }

@@ -73,8 +73,11 @@ impl Rates {
         let total = self.ring_hour(hour) as f64;
         self.hours[hour.rem_euclid(HOURS as i64) as usize] = pack(total as f32);
         self.foreseen[foreseen_slot(hour)] = pack(self.expected_high(hour) as f32);
-        self.learn_long_records(hour);
+        if self.learn_long_records(hour) {
+            self.lows.turn();
+        }
         if is_unseen {
+            self.lows.skip();
             self.so_far = [f32::NEG_INFINITY; 2];
             return;
         }
@@ -128,9 +131,11 @@ impl Rates {
                 && self.held < HELD_HOURS_MAX
             {
                 self.held += 1;
+                self.lows.skip();
                 return;
             }
             self.held = 0;
+            self.learn_lows(hour);
             if TAIL_FROM <= mu {
                 self.tail.learn(surprise_high(learned as u64, mu, alpha).min(TAIL_CLIP));
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FORESEEN, HOURS, KeyClock, Known, MonthDays, RING, Rates, Records, Runs, Silences, StillHours, foreseen_slot,
+    FORESEEN, HOURS, KeyClock, Known, Lows, MonthDays, RING, Rates, Records, Runs, Silences, StillHours, foreseen_slot,
 };
 use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
@@ -124,6 +124,7 @@ impl Rates {
             runs: Runs::default(),
             records: Records::default(),
             still: StillHours::default(),
+            lows: Lows::default(),
             known: Known::default(),
         };
         rates.work_out();

@@ -42,21 +42,22 @@ impl Records {
         self.today[place] = self.today[place].max(pack(calls as f32));
     }
 
-    /// Begins a day where one is over by an hour since 1970 that had so many calls.
-    fn turn(&mut self, hour: i64, calls: f64) {
+    /// Begins a day where one is over by an hour since 1970 that had so many calls. Whether it did.
+    fn turn(&mut self, hour: i64, calls: f64) -> bool {
         if self.since == 0 {
             (self.since, self.day) = (hour as u32, hour as u32);
         }
         let passed = hour - i64::from(self.day);
         let is_over = calls <= f64::from(unpack(self.before[SHORT - 1])) || DAY_HOURS_MAX <= passed;
         if passed < DAY_HOURS || !is_over {
-            return;
+            return false;
         }
         for (before, today) in self.before.iter_mut().zip(&mut self.today) {
             // Nothing is forgotten: it is told as the most that ever came.
             *before = (*before).max(std::mem::take(today));
         }
         self.day = hour as u32;
+        true
     }
 }
 
@@ -98,13 +99,14 @@ impl Rates {
         }
     }
 
-    /// Learns what the hours hold that end with one that has just closed.
-    pub(super) fn learn_long_records(&mut self, hour: i64) {
-        self.records.turn(hour, self.hour_total(hour));
+    /// Learns what the hours hold that end with one that has just closed. Whether a day began with it.
+    pub(super) fn learn_long_records(&mut self, hour: i64) -> bool {
+        let begins_day = self.records.turn(hour, self.hour_total(hour));
         for (place, length) in LENGTHS.into_iter().enumerate().skip(SHORT) {
             let calls = (hour - length / HOUR + 1..=hour).map(|hour| self.hour_total(hour)).sum();
             self.records.learn(place, calls);
         }
+        begins_day
     }
 
     /// The most calls in a window of such a length, or of the next that is looked at, before the last day.

@@ -8,6 +8,7 @@ use crate::time::SECOND;
 
 mod bursts;
 mod hourly;
+mod lows;
 mod records;
 mod rows;
 mod still;
@@ -30,6 +31,7 @@ fn stored(rates: &Rates) -> Rates {
     stored.set_runs(rates.runs().clone());
     stored.set_records(rates.records());
     stored.set_still_hours(rates.still_hours());
+    stored.set_lows(rates.lows());
     stored
 }
 

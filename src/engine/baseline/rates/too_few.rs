@@ -47,7 +47,7 @@ const FEW_NOW: f64 = 0.65;
 const FEW_OF_RUNS: f64 = 0.35;
 const RUNS_HOURS: i64 = 3;
 /// Longer windows in which too few is looked for.
-const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
+const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
 /// with so many at once.
@@ -213,13 +213,16 @@ impl Rates {
                 (window, self.surprise_of_few(length, observed, expected))
             })
         });
-        let found = hour_long.into_iter().chain(longer).find(|(_, surprise)| ask.surprise <= *surprise);
-        found.map(|(window, surprise)| Excess {
-            window,
-            surprise,
-            usual_up_to: None,
-            most_before: None,
-            since: window.starts_at,
+        hour_long.into_iter().chain(longer).find_map(|(window, surprise)| {
+            let needed = self.surprise_needed(&window, ask);
+            (needed <= surprise).then(|| Excess {
+                window,
+                surprise,
+                usual_up_to: None,
+                most_before: None,
+                least_before: if surprise < ask.surprise { self.least_before(window.length) } else { None },
+                since: window.starts_at,
+            })
         })
     }
 

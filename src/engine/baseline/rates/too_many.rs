@@ -281,7 +281,14 @@ impl Rates {
         let starts_at = at.div_euclid(BUCKET) * BUCKET + BUCKET - length.length;
         let window = Window { starts_at, length: length.length, observed: observed as u64, expected };
         let since = self.began(starts_at, at, expected, length.length);
-        Some(Excess { window, surprise, usual_up_to, most_before: self.most_before(length.length), since })
+        Some(Excess {
+            window,
+            surprise,
+            usual_up_to,
+            most_before: self.most_before(length.length),
+            least_before: None,
+            since,
+        })
     }
 
     /// Whether far more calls than ever have come in a window.
@@ -405,6 +412,7 @@ impl Rates {
             surprise,
             usual_up_to: Some(limit(expected, alpha, (-ask.surprise).exp()).saturating_sub(1)),
             most_before: None,
+            least_before: None,
             since: self.began(starts_at, at, expected, HOUR),
         })
     }
