@@ -20,8 +20,8 @@ const NETWORKS_OF_A_HABIT: usize = 3;
 /// A key that showed a new network on so many days within this time will show another one soon.
 const WANDERS_DAYS: usize = 3;
 const WANDERS_WITHIN: Millis = 28 * DAY;
-/// Who tries something out makes no more calls from a network than these: fewer than make it a trusted one.
-const TRIED_OUT_CALLS: u64 = 18;
+/// Who tries something out makes no more calls from a network than these. Over days they make it a trusted one.
+const TRIED_OUT_CALLS: u64 = 20;
 /// Words of endpoints that move money out, or hand out secrets.
 const SENSITIVE: [&str; 8] =
     ["refund", "payout", "transfer", "withdraw", "disburse", "api_key", "api-key", "bank_account"];

@@ -164,6 +164,12 @@ impl Refusals {
         self.tried.other_at <= at.div_euclid(BUCKET) - SAME_FOR / BUCKET
     }
 
+    /// In how many five-minute buckets of the last `length` (at most three hours) there were any.
+    pub fn buckets_since(&self, at: Millis, length: Millis) -> usize {
+        let last = at.div_euclid(BUCKET);
+        (last - length / BUCKET + 1..=last).filter(|bucket| 0 < self.count_of(*bucket)).count()
+    }
+
     /// Refusals of the last `length` (at most three hours), and those of them that did not come in the ten minutes with most of them: a call
     /// that is tried again at once, and then after longer and longer waits, has few of these.
     pub fn beside_onset(&self, at: Millis, length: Millis) -> [u64; 2] {

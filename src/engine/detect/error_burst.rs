@@ -16,10 +16,16 @@ use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
 /// Half hours and hours of a day in which a key has refusals at all: most have none in nearly all of them.
 const TESTS_A_DAY: f64 = 8.0;
 const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
+/// Where a part of the platform fails, refusals of half an hour are no more than this part of the calls that are usual in it: by then they are
+/// told. Of one call that is tried again they are more.
+const OF_FLOW: f64 = 0.5;
 /// How often a key must have been tried where no call is accepted any more, and for how long.
 const TRIES: u32 = 4;
 const TRIES_FOR: Millis = 30 * MINUTE;
 
+/// Fewer refusals than so many times `min_calls` from the key's own networks may be of one call that was tried again and again, unless they
+/// came in so many stretches of five minutes within [`ONE_CALL_FOR`].
+const ONE_CALL: [(u64, usize); 2] = [(2, 3), (3, 2)];
 /// Fewer refusals than so many times `min_calls` from the key's own networks within [`ONE_CALL_FOR`] may be of one call that was tried again
 /// and again, where fewer than `min_calls` of them did not come within ten minutes.
 const ONE_CALL_TIMES: u64 = 3;
@@ -107,6 +113,24 @@ impl ErrorBurst {
         let surprise = -f64::from(only.buckets - 1) * refusals.share(usual_hour(key)).ln();
         (self.surprise <= surprise).then_some(((at - only.since) / MINUTE * MINUTE, only.calls, only.calls, surprise))
     }
+
+    /// Whether refusals from the key's own networks may be of one call that was tried again and again.
+    fn may_be_one_call(&self, sight: &Sight<'_>, refusals: &Refusals) -> bool {
+        let (event, key) = (sight.event, sight.key);
+        let [tries, later] = refusals.beside_onset(event.ts, ONE_CALL_FOR);
+        let stretches = refusals.buckets_since(event.ts, ONE_CALL_FOR);
+        let is_few = |(times, of): (u64, usize)| tries < times * self.min_calls && stretches < of;
+        // Where the gateway itself fails, single keys are what shows it.
+        if event.status.is_none_or(|status| status < 500) && ONE_CALL.into_iter().any(is_few) {
+            return true;
+        }
+        // So they are where a part of it fails and it says something else: then what is refused are the calls that are usual.
+        let flow = key.rates.expected_between(event.ts - WINDOWS[0], event.ts);
+        tries < ONE_CALL_TIMES * self.min_calls
+            && later < self.min_calls
+            && refusals.are_of_one_call(event.ts)
+            && OF_FLOW * flow <= refusals.since(event.ts, WINDOWS[0]) as f64
+    }
 }
 
 /// Calls of a key that are accepted in an average hour.
@@ -141,13 +165,7 @@ impl Detector for ErrorBurst {
             return Verdict::Nothing;
         }
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
-        // Where the gateway itself fails, single keys are what shows it: there it is known that it was the same call.
-        let is_gateways = event.status.is_some_and(|status| 500 <= status);
-        let [tries, later] = refusals.beside_onset(event.ts, ONE_CALL_FOR);
-        let may_be_one_call = is_from_home
-            && tries < ONE_CALL_TIMES * self.min_calls
-            && later < self.min_calls
-            && (!is_gateways || refusals.are_of_one_call(event.ts));
+        let may_be_one_call = is_from_home && self.may_be_one_call(sight, refusals);
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, HOUR, Millis, Rates, WEEK_SEEN, Window};
 
 /// Lengths of windows of which the least share is known, in hours.
-const LENGTHS: [i64; 3] = [4, 8, 12];
+const LENGTHS: [i64; 2] = [4, 6];
 /// A share is told of windows in which so many calls were to be expected.
 const FROM: f64 = 100.0;
 /// No hour of a day is so many times as busy as an average one, where it is not worth while to look.
 const BUSIEST: f64 = 4.0;
 /// Far below are windows with no more than this part of the least share, and no more than so much of what is expected.
 const FAR_BELOW: f64 = 0.5;
-const FEW: f64 = 0.4;
+const FEW: f64 = 0.35;
 /// How much less surprise that takes.
 const SURPRISE: f64 = 0.5;
 /// So many days tell how few may come.
@@ -98,14 +98,14 @@ impl Rates {
         }
     }
 
-    /// How surprising so few calls must be in a window of some hours, where less than that is asked of what has come far below all that came
-    /// before.
+    /// How surprising so few calls must be in a window of some hours: less than what is asked where it is far below all that came before.
     pub(super) fn surprise_needed(&self, window: &Window, ask: &Ask) -> f64 {
         let least = self.least_before(window.length).filter(|_| FROM <= window.expected && !self.known.is_hourly);
-        let is_far =
-            |least: u64| window.observed as f64 <= (FAR_BELOW * least as f64 / WHOLE).min(FEW) * window.expected;
-        let is_far_below = least.is_some_and(is_far);
-        if is_far_below { SURPRISE * ask.surprise } else { ask.surprise }
+        let is_far = |least: u64| {
+            let at_most = (FAR_BELOW * least as f64 / WHOLE).min(FEW);
+            window.observed as f64 <= at_most * window.expected
+        };
+        if least.is_some_and(is_far) { SURPRISE * ask.surprise } else { ask.surprise }
     }
 
     /// The least share of the expected calls that came in such a time before, in hundredths; none where that is not known.

@@ -47,7 +47,7 @@ const FEW_NOW: f64 = 0.65;
 const FEW_OF_RUNS: f64 = 0.35;
 const RUNS_HOURS: i64 = 3;
 /// Longer windows in which too few is looked for.
-const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
+const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
 /// with so many at once.

@@ -38,8 +38,8 @@ fn far_fewer_than_ever_take_less() {
 #[test]
 fn it_is_said_what_came_before() {
     let rates = by_the_hour(20 * 24, busy_or_not);
-    let [least, longer, longest] = rates.lows().before;
-    assert!((50..75).contains(&least) && least <= longer && longer <= longest && longest < 100, "{:?}", rates.lows());
+    let [least, longer] = rates.lows().before;
+    assert!((50..75).contains(&least) && least <= longer && longer < 100, "{:?}", rates.lows());
     let few = told(&rates, 20, 0.25).unwrap();
     assert_eq!(few.window.length, 4 * HOUR);
     // A day has begun since.
@@ -73,8 +73,8 @@ fn what_was_not_seen_or_stayed_away_is_no_measure() {
 
 #[test]
 fn a_low_is_forgotten_in_weeks() {
-    let mut lows = Lows { before: [10, 40, 255], ..Lows::default() };
+    let mut lows = Lows { before: [10, 255], ..Lows::default() };
     (0..21).for_each(|_| lows.turn());
-    assert!((45..60).contains(&lows.before[0]) && (60..75).contains(&lows.before[1]), "{lows:?}");
-    assert_eq!(lows.before[2], 255, "what is not known stays so");
+    assert!((45..60).contains(&lows.before[0]), "{lows:?}");
+    assert_eq!(lows.before[1], 255, "what is not known stays so");
 }
