@@ -95,7 +95,7 @@ pub fn evidence(excess: &Excess, tests_a_day: f64, rates: &Rates, at: Millis) ->
     evidence.extend(excess.usual_up_to.map(|most| ("usual_up_to", most.into())));
     match excess.least_before {
         // Not how rare it is tells it.
-        Some(least) => evidence.push(("least_before", least.into())),
+        Some(least) => evidence.push(("least_before", json!(least as f64 / 100.0))),
         None => evidence.push(("odds", odds_in_words(excess.surprise, tests_a_day).into())),
     }
     evidence.extend(excess.most_before.map(|most| ("most_before", most.into())));

@@ -256,7 +256,7 @@ impl<'a> Evidence<'a> {
             "expected" => self.expected(),
             "window" => self.window(),
             "odds" => self.odds(),
-            "share" | "novelty" => percent(value),
+            "share" | "novelty" | "least_before" => percent(value),
             "country" | "usual_country" => self.country(name),
             "direction" | "reason" => self.text(name).map(|word| word.replace('_', " ")),
             "first_at" => self.first_call().map(|at| zone.at(at)),

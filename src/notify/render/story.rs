@@ -147,8 +147,6 @@ impl Telling<'_> {
         story.row("Usual", self.usual().map(|usual| self.in_window(usual)));
         let most_before = self.evidence.count("most_before").filter(|most| observed.is_some_and(|n| *most < n));
         story.row("Most before", most_before.map(|most| self.in_window(number(most))));
-        let least_before = self.evidence.count("least_before");
-        story.row("Least before", least_before.map(|percent| format!("{percent} % of what is usual")));
         let so_far = self.accepted + self.refused;
         if observed.is_none_or(|n| n <= so_far) {
             self.calls(story);

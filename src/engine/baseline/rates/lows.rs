@@ -12,10 +12,10 @@ const FROM: f64 = 100.0;
 /// No hour of a day is so many times as busy as an average one, where it is not worth while to look.
 const BUSIEST: f64 = 4.0;
 /// Far below are windows with no more than this part of the least share, and no more than so much of what is expected.
-const FAR_BELOW: f64 = 0.5;
-const FEW: f64 = 0.35;
+const FAR_BELOW: f64 = 0.4;
+const FEW: f64 = 0.3;
 /// How much less surprise that takes.
-const SURPRISE: f64 = 0.5;
+const SURPRISE: f64 = 0.6;
 /// So many days tell how few may come.
 const DAYS: u8 = 3;
 /// Steps of a share.

@@ -10,7 +10,7 @@ fn busy_or_not(hour: i64) -> u32 {
 
 /// Whether, and how, it is told that a part of the calls came for four hours.
 fn told(rates: &Rates, days: i64, part: f64) -> Option<Excess> {
-    let (ask, mut rates) = (Ask::new(18.0, 15.0), rates.clone());
+    let (ask, mut rates) = (Ask::new(15.0, 15.0), rates.clone());
     let from = (20_000 + days) * 24;
     (from..from + 4).find_map(|hour| {
         let calls = (part * f64::from(busy_or_not(hour))) as i64;
@@ -44,7 +44,7 @@ fn it_is_said_what_came_before() {
     assert_eq!(few.window.length, 4 * HOUR);
     // A day has begun since.
     assert!(few.least_before.is_some_and(|before| before.abs_diff(u64::from(least)) <= 2), "{few:?}");
-    assert!(few.surprise < 18.0, "{few:?}");
+    assert!(few.surprise < 15.0, "{few:?}");
     assert_eq!(stored(&rates).lows(), rates.lows());
 }
 
