@@ -3,14 +3,23 @@
 //! `zones.txt` has the zones and their older names with the code of their country, from `zone.tab` and the links of the time zone
 //! database (IANA, 2025b; in the public domain).
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::Country;
 
 const ZONES: &str = include_str!("zones.txt");
 
 /// The country of an IANA time zone such as `Europe/Zurich`; none of zones that are of no country, or of no zone.
 pub fn country_of(zone: &str) -> Option<Country> {
-    let country = ZONES.lines().find_map(|line| line.strip_prefix(zone)?.strip_prefix(' '))?;
-    Country::new(country)
+    // Asked for at calls from networks that are not known.
+    static COUNTRIES: LazyLock<HashMap<&str, Country>> = LazyLock::new(|| ZONES.lines().filter_map(read).collect());
+    COUNTRIES.get(zone).copied()
+}
+
+fn read(line: &'static str) -> Option<(&'static str, Country)> {
+    let (zone, code) = line.split_once(' ')?;
+    Some((zone, Country::new(code)?))
 }
 
 #[cfg(test)]
@@ -33,6 +42,6 @@ mod tests {
         ] {
             assert_eq!(country_of(zone).map(|country| country.as_str().to_owned()).as_deref(), want, "{zone}");
         }
-        assert!(ZONES.lines().all(|line| line.split_once(' ').is_some_and(|(_, code)| Country::new(code).is_some())));
+        assert!(ZONES.lines().all(|line| read(line).is_some()));
     }
 }
