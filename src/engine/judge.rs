@@ -7,7 +7,6 @@ use crate::engine::baseline::refusals::Refusals;
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::fleet::Lesson;
-use crate::engine::hash::stored_of_text;
 use crate::engine::intake::Admitted;
 use crate::engine::novelty::{self, Novelty, Places};
 use crate::engine::second_stage::signal::Knock;
@@ -272,7 +271,7 @@ pub(super) fn judge(
             features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(
                 ts,
                 event.count,
-                call_of(event),
+                novelty::endpoint_of(event).unwrap_or_default(),
                 lateness,
             );
         }
@@ -495,10 +494,4 @@ impl Judged {
             }
         }
     }
-}
-
-/// A hash of an event's method and path: the same call has the same.
-fn call_of(event: &AuthEvent<'_>) -> u32 {
-    let [method, path] = [&event.method, &event.path].map(|part| stored_of_text(part.as_deref().unwrap_or_default()));
-    method.rotate_left(1) ^ path
 }

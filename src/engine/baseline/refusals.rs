@@ -11,8 +11,8 @@ pub const BUCKET: Millis = 5 * MINUTE;
 /// Three hours and their lateness: small keys take long to show that none of their calls is accepted any more.
 const RING: usize = 38;
 const PER_HOUR: i64 = HOUR / BUCKET;
-/// For so long what is refused may be one call that is tried again.
-const SAME_FOR: Millis = 3 * HOUR;
+/// For so long what is refused may be one call that is tried again, in buckets.
+const ONE_CALL_FOR: i64 = 3 * PER_HOUR;
 /// Refusals come in clumps: an integration that fails fails again.
 const ALPHA: f64 = 1.0;
 /// How many refusals a row that stands for several counts as, at most.
@@ -36,9 +36,9 @@ pub struct Refusals {
 /// What was refused last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// A hash of its method and path.
-    pub call: u32,
-    /// The five-minute bucket in which another call was refused than the one before; 0 = none was.
+    /// Its endpoint.
+    pub endpoint: u32,
+    /// The five-minute bucket in which another endpoint was refused than the one before; 0 = none was.
     pub other_at: i64,
 }
 
@@ -95,13 +95,13 @@ impl Refusals {
         self.tried = tried;
     }
 
-    /// Counts refused calls at `at` of one method and path, as a hash.
-    pub fn add(&mut self, at: Millis, calls: u32, call: u32, lateness: Millis) {
+    /// Counts refused calls of an endpoint at `at`.
+    pub fn add(&mut self, at: Millis, calls: u32, endpoint: u32, lateness: Millis) {
         let bucket = at.div_euclid(BUCKET);
-        if self.tried.call != call {
-            self.tried.call = call;
+        if self.tried.endpoint != endpoint {
+            self.tried.endpoint = endpoint;
             // What was refused hours before has nothing to do with it.
-            if self.beside_onset(at, SAME_FOR)[0] > 0 {
+            if 0 < self.stretches(at) {
                 self.tried.other_at = bucket;
             }
         }
@@ -159,25 +159,28 @@ impl Refusals {
         (last - length / BUCKET + 1..=last).map(|bucket| u64::from(self.count_of(bucket))).sum()
     }
 
-    /// Whether the same call was refused each time in the last three hours.
-    pub fn are_of_one_call(&self, at: Millis) -> bool {
-        self.tried.other_at <= at.div_euclid(BUCKET) - SAME_FOR / BUCKET
+    /// Whether the same endpoint was refused each time in the last three hours.
+    pub fn are_of_one_endpoint(&self, at: Millis) -> bool {
+        self.tried.other_at <= at.div_euclid(BUCKET) - ONE_CALL_FOR
     }
 
-    /// In how many five-minute buckets of the last `length` (at most three hours) there were any.
-    pub fn buckets_since(&self, at: Millis, length: Millis) -> usize {
-        let last = at.div_euclid(BUCKET);
-        (last - length / BUCKET + 1..=last).filter(|bucket| 0 < self.count_of(*bucket)).count()
+    /// In how many five-minute buckets of the last three hours there were any.
+    pub fn stretches(&self, at: Millis) -> usize {
+        self.last_hours(at).filter(|calls| 0 < *calls).count()
     }
 
-    /// Refusals of the last `length` (at most three hours), and those of them that did not come in the ten minutes with most of them: a call
-    /// that is tried again at once, and then after longer and longer waits, has few of these.
-    pub fn beside_onset(&self, at: Millis, length: Millis) -> [u64; 2] {
+    /// Refusals of the last three hours, and those of them that did not come in the ten minutes with most of them: a call that is tried again
+    /// at once, and then after longer and longer waits, has few of these.
+    pub fn beside_onset(&self, at: Millis) -> [u64; 2] {
+        let all: u64 = self.last_hours(at).sum();
+        let onset = self.last_hours(at).zip(self.last_hours(at).skip(1)).map(|(one, next)| one + next).max();
+        [all, all - onset.unwrap_or(0)]
+    }
+
+    /// The buckets of the last three hours, oldest first.
+    fn last_hours(&self, at: Millis) -> impl Iterator<Item = u64> {
         let last = at.div_euclid(BUCKET);
-        let buckets = last - length / BUCKET + 1..=last;
-        let all: u64 = buckets.clone().map(|bucket| u64::from(self.count_of(bucket))).sum();
-        let onset = buckets.map(|bucket| u64::from(self.count_of(bucket)) + u64::from(self.count_of(bucket - 1))).max();
-        [all, all.saturating_sub(onset.unwrap_or(0))]
+        (last - ONE_CALL_FOR + 1..=last).map(|bucket| u64::from(self.count_of(bucket)))
     }
 
     /// Refusals that are usual in a length of time.
@@ -271,9 +274,11 @@ mod tests {
         let start = 20_000 * DAY;
         let after = |minutes: &[(i64, u32)]| {
             let mut refusals = Refusals::new(start);
-            minutes.iter().for_each(|(minute, call)| refusals.add(start + minute * MINUTE, 1, *call, 5 * MINUTE));
+            minutes
+                .iter()
+                .for_each(|(minute, endpoint)| refusals.add(start + minute * MINUTE, 1, *endpoint, 5 * MINUTE));
             let at = start + minutes.last().unwrap().0 * MINUTE;
-            (refusals.beside_onset(at, 3 * HOUR), refusals.are_of_one_call(at))
+            (refusals.beside_onset(at), refusals.are_of_one_endpoint(at))
         };
         // After longer and longer waits: most of them came at once.
         let (counts, is_one) = after(&[(0, 7), (0, 7), (1, 7), (2, 7), (4, 7), (8, 7), (16, 7), (32, 7), (64, 7)]);

@@ -23,13 +23,11 @@ const OF_FLOW: f64 = 0.5;
 const TRIES: u32 = 4;
 const TRIES_FOR: Millis = 30 * MINUTE;
 
-/// Fewer refusals than so many times `min_calls` from the key's own networks may be of one call that was tried again and again, unless they
-/// came in so many stretches of five minutes within [`ONE_CALL_FOR`].
+/// Fewer refusals than so many times `min_calls` from the key's own networks within three hours may be of one call that was tried again and
+/// again, unless they came in so many stretches of five minutes.
 const ONE_CALL: [(u64, usize); 2] = [(2, 3), (3, 2)];
-/// Fewer refusals than so many times `min_calls` from the key's own networks within [`ONE_CALL_FOR`] may be of one call that was tried again
-/// and again, where fewer than `min_calls` of them did not come within ten minutes.
+/// The same where fewer than `min_calls` of them did not come within ten minutes.
 const ONE_CALL_TIMES: u64 = 3;
-const ONE_CALL_FOR: Millis = 3 * HOUR;
 
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
@@ -117,18 +115,19 @@ impl ErrorBurst {
     /// Whether refusals from the key's own networks may be of one call that was tried again and again.
     fn may_be_one_call(&self, sight: &Sight<'_>, refusals: &Refusals) -> bool {
         let (event, key) = (sight.event, sight.key);
-        let [tries, later] = refusals.beside_onset(event.ts, ONE_CALL_FOR);
-        let stretches = refusals.buckets_since(event.ts, ONE_CALL_FOR);
+        let [tries, later] = refusals.beside_onset(event.ts);
+        let stretches = refusals.stretches(event.ts);
         let is_few = |(times, of): (u64, usize)| tries < times * self.min_calls && stretches < of;
         // Where the gateway itself fails, single keys are what shows it.
         if event.status.is_none_or(|status| status < 500) && ONE_CALL.into_iter().any(is_few) {
             return true;
         }
-        // So they are where a part of it fails and it says something else: then what is refused are the calls that are usual.
+        // Tried again after longer and longer waits, beside the usual calls. Where a part of the platform fails, whatever it says, it is the
+        // usual calls that are refused.
         let flow = key.rates.expected_between(event.ts - WINDOWS[0], event.ts);
         tries < ONE_CALL_TIMES * self.min_calls
             && later < self.min_calls
-            && refusals.are_of_one_call(event.ts)
+            && refusals.are_of_one_endpoint(event.ts)
             && OF_FLOW * flow <= refusals.since(event.ts, WINDOWS[0]) as f64
     }
 }
@@ -165,14 +164,10 @@ impl Detector for ErrorBurst {
             return Verdict::Nothing;
         }
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
-        let may_be_one_call = is_from_home && self.may_be_one_call(sight, refusals);
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
         let found = WINDOWS.into_iter().find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
-                return None;
-            }
-            if may_be_one_call {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
@@ -180,8 +175,11 @@ impl Detector for ErrorBurst {
             let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
-        let found = found.or_else(|| self.only_refused(key, refusals, event.ts).filter(|_| !may_be_one_call));
+        let found = found.or_else(|| self.only_refused(key, refusals, event.ts));
         let Some((window, refused, all, surprise)) = found else { return Verdict::Nothing };
+        if is_from_home && self.may_be_one_call(sight, refusals) {
+            return Verdict::Nothing;
+        }
         let share = refused as f64 / all as f64;
         let expected = refusals.expected_beside(window, beside(all, refused));
         let percent = share * 100.0;
