@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::source::SourceEvent;
 use crate::source::kafka::Link;
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{DeadLetter, Store};
 use crate::time::{Millis, SECOND};
 use crate::wall;
 
@@ -33,6 +33,7 @@ pub mod facts;
 pub mod history;
 pub mod judge;
 pub mod partition;
+mod patience;
 pub mod second_stage;
 pub mod takeover;
 mod waiting;
@@ -42,6 +43,7 @@ use crate::geoip::memo::PlaceMemo;
 use decode::{Said, decode_ahead};
 use history::History;
 use partition::Partition;
+use patience::patiently;
 
 /// Everything that can happen to the pipeline.
 #[derive(Debug)]
@@ -137,8 +139,6 @@ const TICK: Duration = Duration::from_millis(200);
 const QUIET_AT_END: Millis = SECOND;
 /// How long the group may take to say that a partition with a newer owner is not this instance's any more.
 const TAKEN_FOR_GOOD: Duration = Duration::from_secs(15);
-/// Waiting for the store, at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// A pipeline without partitions.
@@ -314,41 +314,6 @@ impl Pipeline {
         if let Err(error) = saved {
             self.parts.metrics.limits_hit.with_label_values(&["dead_letters"]).inc_by(letters.len() as u64);
             tracing::warn!(%error, letters = letters.len(), "cannot keep rejected messages");
-        }
-    }
-}
-
-/// Repeats a store operation while the store is away. Gives up only when the process is asked to stop.
-pub async fn patiently<T>(
-    parts: &Parts,
-    what: &'static str,
-    mut operation: impl AsyncFnMut(&Store) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let mut wait = Duration::from_millis(100);
-    let mut away = false;
-    loop {
-        match operation(&parts.store).await {
-            Err(StoreError::Unavailable(error)) if !parts.stopping.is_cancelled() => {
-                if !away {
-                    away = true;
-                    parts.metrics.store_up.set(0);
-                    parts.health.store_trouble(Some(error.clone()));
-                    tracing::warn!(what, error, "the store does not answer; waiting for it");
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = parts.stopping.cancelled() => {}
-                }
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-            answer => {
-                if away && answer.is_ok() {
-                    parts.metrics.store_up.set(1);
-                    parts.health.store_trouble(None);
-                    tracing::info!(what, "the store answers again");
-                }
-                return answer;
-            }
         }
     }
 }

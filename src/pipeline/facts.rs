@@ -201,7 +201,7 @@ impl FactsTask {
                 StoreError::Unavailable(_) => tokio::time::sleep(wait).await,
                 other => return Err(other.into()),
             }
-            wait = (wait * 2).min(super::LONGEST_WAIT);
+            wait = (wait * 2).min(super::patience::LONGEST_WAIT);
         }
         merchants.extend(key_rows.into_iter().filter_map(|(_, facts)| facts.merchant_id));
         Ok(merchants.into_iter().collect())
