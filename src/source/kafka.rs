@@ -240,8 +240,8 @@ fn ask_topic(consumer: &BaseConsumer<Plain>, topic: &str, end: Instant) -> Resul
             return Err(Denied::Topic(text));
         }
         let reports = lock(&listener.reports);
-        if let Some(text) = reports.to_say.first() {
-            return Err(Denied::Connection(text.clone()));
+        if let Some(text) = reports.troubles.sentence() {
+            return Err(Denied::Connection(text.to_owned()));
         }
         let away = reports.away_since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
         if away || wall::instant() >= end {
@@ -277,7 +277,7 @@ fn check_group(consumer: &BaseConsumer<Plain>, topics: &[&str]) -> Result<GroupU
             Err(error) => error.rdkafka_error_code(),
         };
         let listener = &consumer.context().0;
-        let said = lock(&listener.reports).to_say.first().cloned();
+        let said = lock(&listener.reports).troubles.sentence().map(str::to_owned);
         if let Some(text) = code.and_then(|code| refusal(listener, topic, code)).or(said) {
             return Err(text);
         }

@@ -139,8 +139,6 @@ fn creation_failed(explainer: &Explainer, error: &KafkaError) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     pub(super) troubles: Troubles,
-    /// Sentences to pass on, in order.
-    pub(super) to_say: Vec<String>,
     /// What to say when no broker can be reached, by the last reason heard.
     pub(super) detail: Option<String>,
     /// Since when every broker is away, as far as we know.
@@ -181,7 +179,7 @@ impl Listener {
     pub(super) fn take(&self, meaning: Meaning) {
         let reports = &mut *lock(&self.reports);
         match meaning {
-            Meaning::Trouble(about, text) => reports.to_say.extend(reports.troubles.open(about, text)),
+            Meaning::Trouble(about, text) => reports.troubles.open(about, text),
             Meaning::Detail(text) => reports.detail = Some(text),
             Meaning::AllAway => {
                 reports.away_since.get_or_insert_with(wall::instant);
@@ -206,7 +204,7 @@ impl Listener {
         let reports = &mut *lock(&self.reports);
         if !reports.troubles.has(&About::Connection) {
             let text = reports.away(&self.explainer);
-            reports.to_say.extend(reports.troubles.open(About::Connection, text));
+            reports.troubles.open(About::Connection, text);
         }
     }
 

@@ -81,7 +81,7 @@ impl Reader {
                 looked = Some(wall::instant());
             }
             if chores.elapsed() >= CHORES {
-                self.tend();
+                tend(&self.consumer, std::slice::from_ref(&self.topic));
                 chores = wall::instant();
             }
             self.poll();
@@ -175,18 +175,14 @@ impl Reader {
             }
             patience = Duration::ZERO;
         }
-        if flowed && self.listener().flowed() {
-            self.send(FactsEvent::Recovered);
+        if flowed {
+            self.listener().flowed();
         }
         let batches: Vec<_> = self.gather.flush().collect();
         batches.into_iter().for_each(|batch| self.send(FactsEvent::Batch(batch)));
         ended.iter().for_each(|partition| {
             self.behind.remove(partition);
         });
-    }
-
-    fn tend(&self) {
-        tend(&self.consumer, std::slice::from_ref(&self.topic), &mut |event| self.send_report(event));
     }
 
     fn pass_on(&self) {

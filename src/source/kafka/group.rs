@@ -144,9 +144,7 @@ impl Member {
             offsets.push(start);
         }
         let reports = &mut *lock(&self.listener.reports);
-        if reports.troubles.close(|about| matches!(about, About::Group | About::Connection)) {
-            state.outbox.push_back(SourceEvent::Recovered);
-        }
+        reports.troubles.close(|about| matches!(about, About::Group | About::Connection));
         reports.away_since = None;
         offsets
     }
@@ -357,11 +355,8 @@ impl Member {
                 Err(TryRecvError::Disconnected) => {}
             }
         }
-        let state = &mut *lock(&self.state);
-        if !state.held.iter().any(|held| matches!(held, Held::Asked(..)))
-            && lock(&self.listener.reports).troubles.close(|about| *about == About::Pipeline)
-        {
-            state.outbox.push_back(SourceEvent::Recovered);
+        if !lock(&self.state).held.iter().any(|held| matches!(held, Held::Asked(..))) {
+            lock(&self.listener.reports).troubles.close(|about| *about == About::Pipeline);
         }
     }
 

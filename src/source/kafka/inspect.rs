@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::{Listener, Plain, client_config, lock, make};
 use super::read::{refusal, take_error};
-use super::trouble::Explainer;
+use super::trouble::{Explainer, Troubles};
 use super::{CHECK, Denied, GroupUse, ask_topic, check_group, hear};
 use crate::config::KafkaConfig;
 use crate::time::Millis;
@@ -85,7 +85,8 @@ impl Inspector {
 
     /// Asks for a topic; blocks for ten seconds or so at most.
     pub fn topic(&self, topic: &str) -> Result<Topic, Denied> {
-        lock(&self.consumer.context().0.reports).to_say.clear();
+        // What an earlier question met is of the past.
+        lock(&self.consumer.context().0.reports).troubles = Troubles::default();
         let metadata = ask_topic(&self.consumer, topic, wall::instant() + CHECK)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let mut partitions: Vec<i32> =

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{Listener, Listens, lock};
 use super::group::Member;
-use super::trouble::{About, Meaning};
+use super::trouble::{About, Meaning, Word};
 use crate::source::SourceEvent;
 use crate::wall;
 
@@ -34,7 +34,7 @@ pub(super) fn read(consumer: &BaseConsumer<Member>, topics: &[String]) {
         if chores.elapsed() >= CHORES {
             member.commit_hints(consumer);
             member.step_held(consumer);
-            if tend(consumer, topics, &mut |event| lock(&member.state).outbox.push_back(event)) {
+            if tend(consumer, topics) {
                 subscribe(consumer, topics);
             }
             chores = wall::instant();
@@ -146,11 +146,10 @@ fn gather(consumer: &BaseConsumer<Member>, patience: Duration) {
         }
         patience = Duration::ZERO;
     }
-    let state = &mut *lock(&member.state);
-    if flowed && member.listener.flowed() {
-        state.outbox.push_back(SourceEvent::Recovered);
+    if flowed {
+        member.listener.flowed();
     }
-    state.flush();
+    lock(&member.state).flush();
 }
 
 /// Some partition with this number has been read to its end: librdkafka's binding does not say of which topic.
@@ -242,24 +241,31 @@ pub(super) fn take_error(listener: &Listener, error: &KafkaError) {
     }
 }
 
-/// Sentences that wait to be said.
+/// What waits to be said of troubles.
 pub(super) fn pass_on_reports(listener: &Listener, say: &mut dyn FnMut(SourceEvent)) {
     listener.diagnose();
-    let sentences = std::mem::take(&mut lock(&listener.reports).to_say);
-    sentences.into_iter().for_each(|text| say(SourceEvent::Trouble(text)));
+    let words = lock(&listener.reports).troubles.take_words();
+    for word in words {
+        say(match word {
+            Word::Trouble(text) => SourceEvent::Trouble(text),
+            Word::Over => SourceEvent::Recovered,
+        });
+    }
 }
 
 impl Listener {
-    /// Something came from a partition; true where that ended a spell of trouble.
-    pub(super) fn flowed(&self) -> bool {
+    /// Something came from a partition.
+    pub(super) fn flowed(&self) {
         let reports = &mut *lock(&self.reports);
         reports.away_since = None;
-        reports.troubles.any() && reports.troubles.close(|about| matches!(about, About::Connection | About::Group))
+        if reports.troubles.any() {
+            reports.troubles.close(|about| matches!(about, About::Connection | About::Group));
+        }
     }
 }
 
 /// Looks after open troubles by asking for metadata; true where a topic has come into being or may be read now.
-pub(super) fn tend<C>(consumer: &BaseConsumer<C>, topics: &[String], say: &mut dyn FnMut(SourceEvent)) -> bool
+pub(super) fn tend<C>(consumer: &BaseConsumer<C>, topics: &[String]) -> bool
 where
     C: rdkafka::consumer::ConsumerContext + Listens,
 {
@@ -293,18 +299,15 @@ where
             None => {
                 let reports = &mut *lock(&listener.reports);
                 appeared |= reports.troubles.has(&about);
-                if reports.troubles.close(|open| *open == about) {
-                    say(SourceEvent::Recovered);
-                }
+                reports.troubles.close(|open| *open == about);
             }
         }
     }
-    pass_on_reports(listener, say);
+    // A certificate that is refused is looked at before the connection is believed to be well.
+    listener.diagnose();
     let reports = &mut *lock(&listener.reports);
     reports.away_since = None;
-    if reports.troubles.close(|about| *about == About::Connection) {
-        say(SourceEvent::Recovered);
-    }
+    reports.troubles.close(|about| *about == About::Connection);
     appeared
 }
 

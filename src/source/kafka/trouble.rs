@@ -284,28 +284,53 @@ fn milliseconds(reason: &str) -> u64 {
     rest.split("ms").next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
 }
 
+/// What a source has to say of its troubles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// There is one: a sentence.
+    Trouble(String),
+    /// The last of them is over.
+    Over,
+}
+
 /// The open troubles of a source, and which sentences this spell has heard already.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     open: BTreeMap<About, String>,
     said: BTreeSet<String>,
+    /// To be passed on in this order: a trouble that were told after its end would last for ever.
+    words: Vec<Word>,
 }
 
 impl Troubles {
-    /// Opens a trouble; the sentence, if this spell has not heard it.
-    pub(super) fn open(&mut self, about: About, text: String) -> Option<String> {
+    /// Opens a trouble; its sentence is to be passed on if this spell has not heard it.
+    pub(super) fn open(&mut self, about: About, text: String) {
         self.open.insert(about, text.clone());
-        self.said.insert(text.clone()).then_some(text)
+        if self.said.insert(text.clone()) {
+            self.words.push(Word::Trouble(text));
+        }
     }
 
-    /// Closes troubles; true where that ended the spell.
-    pub(super) fn close(&mut self, over: impl Fn(&About) -> bool) -> bool {
+    /// Closes troubles; that the last of them is over is to be passed on.
+    pub(super) fn close(&mut self, over: impl Fn(&About) -> bool) {
         self.open.retain(|about, _| !over(about));
-        let ended = self.open.is_empty() && !self.said.is_empty();
-        if ended {
+        if self.open.is_empty() && !self.said.is_empty() {
             self.said.clear();
+            self.words.push(Word::Over);
         }
-        ended
+    }
+
+    /// What nobody has passed on yet.
+    pub(super) fn take_words(&mut self) -> Vec<Word> {
+        std::mem::take(&mut self.words)
+    }
+
+    /// The first sentence that nobody has passed on yet.
+    pub(super) fn sentence(&self) -> Option<&str> {
+        self.words.iter().find_map(|word| match word {
+            Word::Trouble(text) => Some(text.as_str()),
+            Word::Over => None,
+        })
     }
 
     pub(super) fn any(&self) -> bool {
@@ -357,13 +382,31 @@ mod tests {
     #[test]
     fn a_spell_hears_each_sentence_once_and_ends_with_its_last_trouble() {
         let mut troubles = Troubles::default();
-        assert_eq!(troubles.open(About::Group, "group".into()), Some("group".into()));
-        assert_eq!(troubles.open(About::Group, "group".into()), None);
-        assert_eq!(troubles.open(About::Connection, "away".into()), Some("away".into()));
-        assert!(!troubles.close(|about| *about == About::Connection));
-        assert_eq!(troubles.open(About::Connection, "away".into()), None, "still the same spell");
-        assert!(troubles.close(|_| true));
-        assert!(!troubles.close(|_| true), "over only once");
-        assert_eq!(troubles.open(About::Connection, "away".into()), Some("away".into()));
+        let said = |text: &str| vec![Word::Trouble(text.to_owned())];
+        troubles.open(About::Group, "group".into());
+        assert_eq!(troubles.take_words(), said("group"));
+        troubles.open(About::Group, "group".into());
+        assert_eq!(troubles.take_words(), []);
+        troubles.open(About::Connection, "away".into());
+        assert_eq!(troubles.take_words(), said("away"));
+        troubles.close(|about| *about == About::Connection);
+        troubles.open(About::Connection, "away".into());
+        assert_eq!(troubles.take_words(), [], "still the same spell");
+        troubles.close(|_| true);
+        assert_eq!(troubles.take_words(), [Word::Over]);
+        troubles.close(|_| true);
+        assert_eq!(troubles.take_words(), [], "over only once");
+        troubles.open(About::Connection, "away".into());
+        assert_eq!(troubles.take_words(), said("away"));
+    }
+
+    #[test]
+    fn a_trouble_that_is_over_before_anybody_heard_of_it_is_not_told_after_its_end() {
+        let mut troubles = Troubles::default();
+        troubles.open(About::Pipeline, "no answer".into());
+        assert_eq!(troubles.sentence(), Some("no answer"));
+        troubles.close(|_| true);
+        assert_eq!(troubles.take_words(), [Word::Trouble("no answer".into()), Word::Over]);
+        assert_eq!(troubles.sentence(), None);
     }
 }
