@@ -39,7 +39,7 @@ impl Chaos {
             (done.0, done.1, if early { format!("{} (stream ended before)", done.2) } else { done.2 })
         });
         ground.wait_for_all();
-        ground.until("every instance to be ready", || instances.iter().all(Instance::is_ready));
+        ground.until_ready(&instances);
         ground.wait_for_alerts(&self.expected);
         let alerts = ground.assert_alerts(&self.expected);
         let mails = ground.assert_mails();

@@ -26,7 +26,7 @@ fn law_2(name: &str, setup: Setup, act: impl FnOnce(&Ground, &Feed<'_>) -> Vec<I
         instances
     });
     ground.wait_for_all();
-    ground.until("every instance to be ready", || instances.iter().all(Instance::is_ready));
+    ground.until_ready(&instances);
     ground.wait_for_alerts(&expected);
     let alerts = ground.assert_alerts(&expected);
     instances.into_iter().for_each(Instance::stop);

@@ -55,7 +55,7 @@ fn wall_time_raises_nothing_in_an_old_topic() {
     ground.send(&traffic.events);
     let instance = Instance::start_and_own(&ground, "a");
     ground.wait_for_all();
-    ground.until("the service to be ready", || instance.is_ready());
+    ground.until_ready([&instance]);
     let read_to = instance.metric("keywatch_stream_time_seconds");
     // Long enough for elapsed time to fire what is due within seconds; and months of wall time lie behind the stream.
     std::thread::sleep(Duration::from_secs(9));
@@ -69,7 +69,7 @@ fn wall_time_raises_nothing_in_an_old_topic() {
     // The same after a restart, which has only the store to go by.
     instance.stop();
     let instance = Instance::start_and_own(&ground, "a");
-    ground.until("the service to be ready", || instance.is_ready());
+    ground.until_ready([&instance]);
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(ground.assert_alerts(&expected), alerts);
     instance.stop();
@@ -81,7 +81,7 @@ fn elapsed_time_runs_timers_in_a_live_topic() {
     let Some(_) = server("KEYWATCH_TEST_KAFKA") else { return };
     let ground = Ground::new("live-topic", Setup { partitions: 1, ..with_short_quiet() });
     let instance = Instance::start_and_own(&ground, "a");
-    ground.until("the service to be ready", || instance.is_ready());
+    ground.until_ready([&instance]);
     let now = wall_millis();
     let began = now - HOUR + 4_000;
     ground.send(&[mismatch("w1", began), call("w2", now)]);
@@ -126,7 +126,7 @@ fn one_event_of_the_far_future_moves_nothing() {
     ground.send(&[wrong]);
     // It is the last one for a while, and nobody contradicts it: it is not believed all the same.
     ground.wait_for_all();
-    ground.until("the service to be ready", || instance.is_ready());
+    ground.until_ready([&instance]);
     std::thread::sleep(Duration::from_secs(2));
     ground.send(&traffic.events[middle..]);
     ground.wait_for_all();
@@ -153,7 +153,7 @@ fn how_long_an_alert_takes_to_the_mail_server() {
         .collect();
     ground.tell_facts(&facts);
     let instance = Instance::start_and_own(&ground, "a");
-    ground.until("the service to be ready", || instance.is_ready());
+    ground.until_ready([&instance]);
     let event = |n: usize, key: &str, at: i64, outcome: &str| {
         Line {
         merchant: format!("m_{n}"),

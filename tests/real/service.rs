@@ -16,6 +16,7 @@ use keywatch::store::{OutboxView, Store};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, Row as _, SqliteConnection};
 
+use crate::instance::Instance;
 use crate::traffic::{Line, Traffic};
 
 /// Generous: only a failing test waits for it.
@@ -278,6 +279,31 @@ impl Ground {
                     self.positions(),
                     self.ends.lock().unwrap()
                 );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until each instance is ready; where one is not, says why.
+    pub fn until_ready<'a>(&self, instances: impl IntoIterator<Item = &'a Instance>) {
+        let mut waiting: Vec<&Instance> = instances.into_iter().collect();
+        let mut why = String::new();
+        let end = Instant::now() + DEADLINE;
+        loop {
+            waiting.retain(|instance| {
+                let answer = instance.get("/readyz");
+                let is_ready = matches!(answer, Some((200, _)));
+                if !is_ready {
+                    why = format!("{}: {answer:?}", instance.log_path().display());
+                }
+                !is_ready
+            });
+            if waiting.is_empty() {
+                return;
+            }
+            if Instant::now() >= end {
+                self.show_logs();
+                panic!("waited too long for every instance to be ready: {why}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
