@@ -11,6 +11,7 @@ use crate::time::Millis;
 
 pub mod auth;
 pub mod facts;
+pub mod holidays;
 pub mod mapping;
 pub mod proxies;
 pub mod redact;

@@ -194,6 +194,13 @@ impl NetworkBook {
         }
     }
 
+    /// The country that all trusted networks are in; none where they are in several, or one of them is not known.
+    pub fn only_country(&self) -> Option<Country> {
+        let mut trusted = self.seen.iter().filter(|seen| !seen.suspect).map(|seen| seen.place.country);
+        let first = trusted.next()??;
+        trusted.all(|country| country == Some(first)).then_some(first)
+    }
+
     fn familiar<T: PartialEq>(&self, of: Option<T>, read: impl Fn(&Seen) -> Option<T>) -> Familiar {
         let Some(of) = of else { return Familiar::Unknown };
         let trusted = self.seen.iter().filter(|seen| !seen.suspect);

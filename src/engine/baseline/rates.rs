@@ -8,6 +8,7 @@
 use crate::engine::baseline::profile::{self, Profile, unpack};
 use crate::engine::baseline::scatter::{Clumps, Scatter, Tail};
 use crate::engine::fleet::{FleetBook, Traits};
+use crate::event::holidays::Holidays;
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 
 /// Length of a bucket.
@@ -220,12 +221,14 @@ pub struct Ask {
     pub surprise: f64,
     /// Calls above the expected ones that it takes at least.
     pub min_extra: f64,
+    /// Days on which people may do less.
+    pub holidays: Holidays,
 }
 
 impl Ask {
     /// Of a surprise and the calls beside it.
     pub const fn new(surprise: f64, min_extra: f64) -> Self {
-        Ask { surprise, min_extra }
+        Ask { surprise, min_extra, holidays: Holidays::NONE }
     }
 }
 

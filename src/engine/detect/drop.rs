@@ -3,11 +3,14 @@
 use serde_json::json;
 
 use crate::alert::Kind;
+use crate::engine::baseline::networks::NetworkBook;
 use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_in_words, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
-use crate::event::Env;
+use crate::event::facts::MerchantFacts;
+use crate::event::holidays::Holidays;
+use crate::event::{Env, zones};
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text, rfc3339};
 
 /// Silences of a day that are told apart.
@@ -18,7 +21,7 @@ pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Drop,
     doc: "No accepted call of a key for so long, or so few in 1 to 6 hours, that its own hours of the week and its scatter \
           make it unlikely; or a daily job that did not run in its hours. Only for live keys with a rhythm: other bursts are spared. A working day whose work has not begun may be a day off \
-          for a key that rests at weekends. Time of which nothing was seen (messages \
+          for a key that rests at weekends, and so may the public holidays of the merchant's country for one that is shut at night. Time of which nothing was seen (messages \
           lost, the whole stream silent) is not silence, and neither is a key that was replaced or revoked.",
     fires: Fires::ByTime,
     params: &[
@@ -70,6 +73,12 @@ fn silent_from(still: &Still<'_>) -> Option<Millis> {
     Some(last.max(before.unwrap_or(last)).max(still.watch.seen_again_at().unwrap_or(last)))
 }
 
+/// The public holidays of a merchant's country, where its time zone tells which that is.
+fn holidays_of(merchant: Option<&MerchantFacts>, networks: &NetworkBook) -> Holidays {
+    let zone = merchant.and_then(|merchant| merchant.timezone.as_deref());
+    zone.and_then(zones::country_of).or_else(|| networks.only_country()).map_or(Holidays::NONE, Holidays::of)
+}
+
 impl Detector for Fall {
     fn needs_window(&self) -> bool {
         true
@@ -94,6 +103,9 @@ impl Detector for Fall {
         }
         let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
         let window = few.window;
+        if rates.may_be_holiday(few.since, ts, holidays_of(sight.merchant_facts, &sight.key.networks)) {
+            return Verdict::Nothing;
+        }
         // A window of which nothing is known in part says nothing.
         let is_seen = sight.watch.seen_again_at().is_none_or(|since| since + 15 * MINUTE <= window.starts_at);
         if rates.is_back(ts) || !is_seen {
@@ -131,12 +143,12 @@ impl Detector for Fall {
             return None;
         }
         let from = silent_from(still)?;
-        let due = rates.silence_due(from, &self.ask)?;
+        let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
+        let due = rates.silence_due(from, &Ask { holidays: holidays_of(merchant, &still.key.networks), ..self.ask })?;
         // What has ended falls silent, and so do the keys of an account that was suspended.
         let ended = still
             .facts
             .is_some_and(|f| [f.revoked_at, f.replaced_at, f.expires_at].into_iter().flatten().any(|at| at <= due));
-        let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
         let suspended = merchant.is_some_and(|merchant| merchant.suspended_since(due).is_some());
         (!ended && !suspended).then_some(due)
     }

@@ -1,9 +1,10 @@
-//! Days off: a key that rests at weekends rests on a holiday, too, and no calendar tells which days those are for its merchant. A working
-//! day whose work has not begun is taken for one; the next is not.
+//! Days off: a key that rests at weekends rests on some other days, too, and no calendar tells which those are for its merchant. A working
+//! day whose work has not begun is taken for one; the next is not. What people do rests on the public holidays of the merchant's country.
 
 use super::too_many::STILL;
 use super::{DAY, HOUR, HOURS, Millis, Rates};
 use crate::engine::baseline::profile;
+use crate::event::holidays::Holidays;
 
 /// Work has begun once an hour has so much of its calls, and so many at least, each with those that come with it.
 const BEGUN: f64 = 0.5;
@@ -12,6 +13,10 @@ const BEGUN_CALLS: f64 = 4.0;
 const WORK: f64 = 0.5;
 /// A stretch of work is no longer than so many hours.
 const STRETCH_HOURS: i64 = 16;
+/// A place where people work is shut for so many hours of a day, in which hardly any of an average hour's calls are made. What people do at
+/// home goes on at night, and on holidays.
+const NIGHT_HOURS: usize = 6;
+const SHUT: f64 = 0.03;
 /// The day before was worked where it had so much of its calls.
 const WORKED: f64 = 0.3;
 
@@ -34,6 +39,19 @@ impl Rates {
         let first = workday_from(from)?;
         let next = workday_from(first + 1).filter(|next| first + 1 < *next);
         Some([first, next.unwrap_or(first)])
+    }
+
+    /// Whether some of a time is on a public holiday, on which a place may be shut that is shut at night.
+    pub fn may_be_holiday(&self, from: Millis, to: Millis, holidays: Holidays) -> bool {
+        let mut days = self.day_of(from)..=self.day_of(to);
+        days.any(|day| holidays.has(day)) && self.has_nights(to)
+    }
+
+    /// Whether hardly any calls are made for some hours of a day.
+    pub(super) fn has_nights(&self, at: Millis) -> bool {
+        let hour = at.div_euclid(HOUR);
+        let still = SHUT * self.mean_hour();
+        NIGHT_HOURS <= (hour - HOURS as i64..hour).filter(|hour| self.expected_low(*hour) < still).count()
     }
 
     /// The day of a time, on the key's clock.

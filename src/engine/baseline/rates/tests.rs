@@ -7,6 +7,7 @@ use crate::engine::fleet::{SHIPPED, Trait, Traits};
 use crate::time::SECOND;
 
 mod bursts;
+mod holidays;
 mod hourly;
 mod lows;
 mod records;

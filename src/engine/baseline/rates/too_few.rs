@@ -3,12 +3,15 @@
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
 use crate::engine::baseline::negative_binomial::surprise_low;
 use crate::engine::baseline::profile;
+use crate::event::holidays::Holidays;
 use crate::time::DAY;
 
 /// No more than so many times the calls of the hours beside it are counted on in an hour.
 const EVENING: f64 = 1.5;
 /// Silence is looked for no further ahead.
 const SILENCE_HOURS_MAX: i64 = 26;
+/// But for so many holidays among the days that follow.
+const HOLIDAYS_MAX: i64 = 7;
 /// And is no news before.
 pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
 /// Of what calls by the clock one run left out is no news, whatever its calls: silence lasts for more than twice the usual pause.
@@ -73,12 +76,12 @@ impl Rates {
         // What makes single hours busy evens out: a long silence takes less, for its length.
         let of = |length: Millis, least: Millis| {
             let needed = nothing_is_surprising(ask, self.alpha_of_still(length), self.at_once());
-            self.missing(last, needed.max(self.usual_silence())).map(|at| at.max(last + least))
+            self.missing(last, needed.max(self.usual_silence()), ask.holidays).map(|at| at.max(last + least))
         };
         let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
         let by_own =
             self.silence_by_own(ask.surprise).map(|needed| needed.max(ask.min_extra).max(self.usual_silence()));
-        let by_own = by_own.and_then(|needed| self.missing(last, needed)).map(|at| at.max(last + least));
+        let by_own = by_own.and_then(|needed| self.missing(last, needed, ask.holidays)).map(|at| at.max(last + least));
         long.chain([of(HOUR, least), by_own]).flatten().min()
     }
 
@@ -99,19 +102,26 @@ impl Rates {
     /// When silence since `last` becomes too surprising for the events of many keys together; `None` where it does not within
     /// [`SILENCE_HOURS_MAX`]. What makes single hours busy, one key or a retry storm, does not make them silent: little scatter is allowed for.
     pub fn silence_of_many_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0))
+        self.missing(last, nothing_is_surprising(ask, self.gross_alpha().min(SCATTER_OF_MANY), 1.0), ask.holidays)
     }
 
-    /// When so many calls were to be expected since `last`; `None` where they are not within [`SILENCE_HOURS_MAX`], or where the key rests on some
-    /// days within the first working day that cannot be one of them.
-    fn missing(&self, last: Millis, needed: f64) -> Option<Millis> {
+    /// When so many calls were to be expected since `last`; `None` where they are not within [`SILENCE_HOURS_MAX`] beside holidays, or where
+    /// the key rests on some days within the first working day that cannot be one of them.
+    fn missing(&self, last: Millis, needed: f64, holidays: Holidays) -> Option<Millis> {
         let (mut sum, mut before, mut has_rested) = (0.0, None, false);
         let days_off = self.days_off_after(last);
         let until = match days_off {
             Some([_, to]) => (last + SILENCE_HOURS_MAX * HOUR).max((to + 2) * DAY - self.offset),
             None => last + SILENCE_HOURS_MAX * HOUR,
         };
+        let holidays = if self.has_nights(last) { holidays } else { Holidays::NONE };
+        let today = self.day_of(last);
+        let n_holidays = (today..today + HOLIDAYS_MAX).filter(|day| holidays.has(*day)).count() as i64;
+        let until = until + n_holidays * DAY;
         for (at, end, rate) in self.low_rates(last).take_while(|(at, ..)| *at < until) {
+            if holidays.has(self.day_of(at)) {
+                continue;
+            }
             if let Some(days) = days_off {
                 has_rested = has_rested || self.is_night(at.div_euclid(HOUR));
                 let day = self.day_of(at);
@@ -153,7 +163,10 @@ impl Rates {
         let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
         let from = last.div_euclid(HOUR) + 1;
         let by_clock = |offset: Millis| {
-            let expected = |hour: i64| self.profile.expected_low(profile::hour_of(hour * HOUR, offset));
+            // It may be a job of working days.
+            let rests = |hour: i64| ask.holidays.has(self.day_of(hour * HOUR));
+            let usual = |hour: i64| self.profile.expected_low(profile::hour_of(hour * HOUR, offset));
+            let expected = |hour: i64| if rests(hour) { 0.0 } else { usual(hour) };
             let mut sum = 0.0;
             (from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX).find_map(|hour| {
                 sum += expected(hour);
