@@ -16,6 +16,12 @@ const DAY_HOURS: i64 = 24;
 const DAY_HOURS_MAX: i64 = 48;
 /// Days of which the most calls tell how many may come, the last one not among them. The maximum of n days is passed on a later one with odds of one to n.
 const RECORD_DAYS: u32 = 11;
+/// So long a window may hold a single run, of which the next may be so many times as large as the largest: longer windows tell what goes on.
+pub(super) const RUN: Millis = 10 * MINUTE;
+pub(super) const RUN_TIMES: f64 = 1.5;
+/// While each day of the week was seen so few times, that may be at any hour, and so many times as many may come in up to an hour.
+const WEEKS_FEW: u8 = 14;
+const WEEKS_TIMES: f64 = 1.3;
 /// Beyond a record are so many times as many calls.
 const BEYOND: f64 = 1.25;
 /// And far beyond it, with so many times the calls beside that a spike takes: the tail of the days' maxima falls with the fourth power and
@@ -132,9 +138,16 @@ impl Rates {
         is_far && !self.is_bursty() && self.knows_record(at, length)
     }
 
-    /// Whether as many may have come a week before, on a day of the week that was seen once only.
-    pub(super) fn may_be_as_last_week(&self, length: Millis, calls: f64) -> bool {
-        !self.is_in_rows() && self.days_learned() < WEEK_SEEN && calls < self.record(length)
+    /// Whether they may be what came before, come again, before it is known when it comes: what a week brings was seen once or twice in the
+    /// first two.
+    pub(super) fn may_come_again(&self, length: Millis, calls: f64) -> bool {
+        let times = match self.days_learned() {
+            ..=WEEKS_FEW if length <= RUN => RUN_TIMES,
+            ..=WEEKS_FEW if length <= HOUR => WEEKS_TIMES,
+            ..WEEK_SEEN => 1.0,
+            _ => return false,
+        };
+        !self.is_in_rows() && calls < times * self.record(length)
     }
 
     /// Whether what came until now tells how many calls may come. What a month begins with comes once a month.

@@ -1,5 +1,6 @@
 //! What too many calls say: far more than usual in some length of window, or some at hours that are always still.
 
+use super::records::{RUN, RUN_TIMES};
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, STEADY_EXTRA_TIMES, WEEK_SEEN, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_of_busy_times};
 use crate::engine::fleet::{Trait, Traits};
@@ -40,6 +41,8 @@ const LONG: [Length; 3] = [
 /// hour nearby are no fewer, it is one that is expected there.
 const BURST_TIMES: f64 = 1.3;
 const BURST_OF_HOUR_TIMES: f64 = 2.0;
+/// Those of a single run.
+const RUN_OF_HOUR_TIMES: f64 = 3.0;
 /// As many have come in such a time before where it is no more than so many times the most.
 const AS_EVER: f64 = 1.1;
 /// So many times as many calls more than usual it takes in a short window as in a longer one.
@@ -162,7 +165,7 @@ impl Rates {
 
     fn judge(&self, at: Millis, length: &Length, observed: f64, expected: f64, ask: &Ask) -> Option<Excess> {
         let is_short = length.length <= HOUR;
-        if self.may_be_as_last_week(length.length, observed) {
+        if self.may_come_again(length.length, observed) {
             return None;
         }
         let is_record = self.is_of_record(at, length, observed, ask);
@@ -217,9 +220,10 @@ impl Rates {
         }
         // A job that runs in some hours only makes all their calls at once.
         // So is what a week brings at one hour, wherever in it.
-        let most = (BURST_TIMES * f64::from(self.peak_ten)).max(AS_EVER * self.record(length.length));
-        let is_expected =
-            observed <= BURST_OF_HOUR_TIMES * f64::from(self.usual(at.div_euclid(HOUR)).near) && observed <= most;
+        let [as_ever, of_hour] =
+            if length.length <= RUN { [RUN_TIMES, RUN_OF_HOUR_TIMES] } else { [AS_EVER, BURST_OF_HOUR_TIMES] };
+        let most = (BURST_TIMES * f64::from(self.peak_ten)).max(as_ever * self.record(length.length));
+        let is_expected = observed <= of_hour * f64::from(self.usual(at.div_euclid(HOUR)).near) && observed <= most;
         if is_short && is_expected && !self.is_in_rows() {
             return None;
         }

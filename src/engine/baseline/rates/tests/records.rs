@@ -1,4 +1,4 @@
-//! What is far more than ever, and what may have come a week before.
+//! What is far more than ever, and what may have come before.
 
 use super::*;
 
@@ -135,13 +135,53 @@ fn what_a_week_brings_at_one_hour_may_come_at_its_beginning() {
                 rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
             })
         };
-        for hour in 0..14 * 24 + hour {
+        for hour in 0..21 * 24 + hour {
             let [calls, within] = if hour % (7 * 24) == 8 { [160, HOUR / 2] } else { [40, HOUR] };
             add(&mut rates, hour, calls, within);
         }
-        add(&mut rates, 14 * 24 + hour, calls, HOUR / 2)
+        add(&mut rates, 21 * 24 + hour, calls, HOUR / 2)
     };
     assert!(!told(8, 165));
     assert!(told(8, 800), "far more than ever");
     assert!(told(14, 165), "at another hour");
+}
+
+/// So many calls an hour, and every so many hours a run of 100 within so long. Whether so many are told that come so many hours after the first
+/// run, and where nothing were known of the most that came.
+fn run_told(usual: i64, every: i64, hours: i64, within: Millis, calls: i64) -> [bool; 2] {
+    let start = 20_003 * DAY + HOUR;
+    let mut rates = Rates::default();
+    for hour in 0..hours {
+        let at = start + hour * HOUR;
+        let run = if hour % every == 0 { 100 } else { 0 };
+        let mut times: Vec<Millis> = (0..run).map(|n| at + n * within / run).collect();
+        times.extend((0..usual).map(|n| at + n * HOUR / usual));
+        times.sort_unstable();
+        times.into_iter().for_each(|at| rates.add(at, 1, AROUND, |_| 0));
+    }
+    let without = Rates { records: Records::default(), ..rates.clone() };
+    [rates, without].map(|mut rates| {
+        (0..calls).any(|n| {
+            let at = start + hours * HOUR + n * within / calls;
+            rates.add(at, 1, AROUND, |_| 0);
+            rates.too_many(at, &Ask::new(10.0, 20.0)).is_some()
+        })
+    })
+}
+
+#[test]
+fn what_came_before_may_come_again_and_be_larger() {
+    let (at_once, in_an_hour) = (4 * MINUTE, 50 * MINUTE);
+    let (day, week, later) = (24, 7 * 24, 18 * 24);
+    for (what, usual, every, hours, within, calls, want) in [
+        ("the second run", 30, week, week, at_once, 140, [false, true]),
+        ("a far larger one", 30, week, week, at_once, 400, [true, true]),
+        ("the second run, where it takes an hour", 30, week, week, in_an_hour, 160, [false, true]),
+        ("a far larger hour", 30, week, week, in_an_hour, 400, [true, true]),
+        ("a run of each day", 200, day, later, at_once, 160, [false, true]),
+        ("a far larger one of each day", 200, day, later, at_once, 250, [true, true]),
+        ("as many at another hour, once weeks are known", 30, week, later + 10, at_once, 120, [true, true]),
+    ] {
+        assert_eq!(run_told(usual, every, hours, within, calls), want, "{what}");
+    }
 }
