@@ -73,7 +73,7 @@ fn silent_from(still: &Still<'_>) -> Option<Millis> {
     Some(last.max(before.unwrap_or(last)).max(still.watch.seen_again_at().unwrap_or(last)))
 }
 
-/// The public holidays of a merchant's country, where its time zone tells which that is.
+/// The public holidays of a merchant's country: that of its time zone, else the only one that the key's networks are in.
 fn holidays_of(merchant: Option<&MerchantFacts>, networks: &NetworkBook) -> Holidays {
     let zone = merchant.and_then(|merchant| merchant.timezone.as_deref());
     zone.and_then(zones::country_of).or_else(|| networks.only_country()).map_or(Holidays::NONE, Holidays::of)
