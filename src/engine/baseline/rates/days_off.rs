@@ -13,6 +13,8 @@ const BEGUN_CALLS: f64 = 4.0;
 const WORK: f64 = 0.5;
 /// A stretch of work is no longer than so many hours.
 const STRETCH_HOURS: i64 = 16;
+/// Days that follow a silence among which holidays are looked for.
+pub(super) const HOLIDAYS_MAX: i64 = 7;
 /// A place where people work is shut for so many hours of a day, in which hardly any of an average hour's calls are made. What people do at
 /// home goes on at night, and on holidays.
 const NIGHT_HOURS: usize = 6;
@@ -47,8 +49,15 @@ impl Rates {
         days.any(|day| holidays.has(day)) && self.has_nights(to)
     }
 
+    /// The holidays, where one of the days that follow a time is one and the key may be shut on it. Mostly none is, and nothing else is asked.
+    pub(super) fn holidays_after(&self, at: Millis, holidays: Holidays) -> Holidays {
+        let today = self.day_of(at);
+        let is_near = (today..today + HOLIDAYS_MAX).any(|day| holidays.has(day));
+        if is_near && self.has_nights(at) { holidays } else { Holidays::NONE }
+    }
+
     /// Whether hardly any calls are made for some hours of a day.
-    pub(super) fn has_nights(&self, at: Millis) -> bool {
+    fn has_nights(&self, at: Millis) -> bool {
         let hour = at.div_euclid(HOUR);
         let still = SHUT * self.mean_hour();
         NIGHT_HOURS <= (hour - HOURS as i64..hour).filter(|hour| self.expected_low(*hour) < still).count()

@@ -1,5 +1,6 @@
 //! What too few calls say: silence where there are always calls, hardly any in some hours, a daily job that did not run.
 
+use super::days_off::HOLIDAYS_MAX;
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
 use crate::engine::baseline::negative_binomial::surprise_low;
 use crate::engine::baseline::profile;
@@ -10,8 +11,6 @@ use crate::time::DAY;
 const EVENING: f64 = 1.5;
 /// Silence is looked for no further ahead.
 const SILENCE_HOURS_MAX: i64 = 26;
-/// But for so many holidays among the days that follow.
-const HOLIDAYS_MAX: i64 = 7;
 /// And is no news before.
 pub(super) const SILENCE_MIN: Millis = 15 * MINUTE;
 /// Of what calls by the clock one run left out is no news, whatever its calls: silence lasts for more than twice the usual pause.
@@ -62,7 +61,7 @@ impl Rates {
     /// When silence since `last` becomes too surprising; `None` where it does not within [`SILENCE_HOURS_MAX`], or where the key has
     /// no rhythm.
     pub fn silence_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        let ask = &self.ask_of_few(ask);
+        let ask = &Ask { holidays: self.holidays_after(last, ask.holidays), ..self.ask_of_few(ask) };
         if self.is_bursty() && !self.known.is_hourly {
             return self.job_due(last, ask);
         }
@@ -114,7 +113,6 @@ impl Rates {
             Some([_, to]) => (last + SILENCE_HOURS_MAX * HOUR).max((to + 2) * DAY - self.offset),
             None => last + SILENCE_HOURS_MAX * HOUR,
         };
-        let holidays = if self.has_nights(last) { holidays } else { Holidays::NONE };
         let today = self.day_of(last);
         let n_holidays = (today..today + HOLIDAYS_MAX).filter(|day| holidays.has(*day)).count() as i64;
         let until = until + n_holidays * DAY;
