@@ -10,7 +10,7 @@ use crate::engine::baseline::values::Newness;
 use crate::engine::hash::stored_of_text;
 use crate::engine::subject::{KeyFeatures, MerchantFeatures};
 use crate::event::facts::{FactBook, KeyFacts};
-use crate::event::{AuthEvent, Country, Env, zones};
+use crate::event::{AuthEvent, Country, Env};
 use crate::time::{DAY, MINUTE, Millis};
 
 /// A key that has shown more new programs than this in a month changes them by habit.
@@ -166,8 +166,7 @@ impl Places<'_> {
 
     /// Whether it is the country of the merchant's time zone.
     pub fn is_home(&self, country: Country) -> bool {
-        let zone = self.merchant_id.and_then(|id| self.book.merchant(id)?.timezone.as_deref());
-        zone.and_then(zones::country_of) == Some(country)
+        self.merchant_id.and_then(|id| self.book.merchant(id)?.country()) == Some(country)
     }
 }
 

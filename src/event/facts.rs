@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Country, Env};
+use crate::event::{Country, Env, zones};
 use crate::time::Millis;
 
 /// What a fact reports.
@@ -174,6 +174,11 @@ pub struct MerchantFacts {
 }
 
 impl MerchantFacts {
+    /// The country of its time zone.
+    pub fn country(&self) -> Option<Country> {
+        self.timezone.as_deref().and_then(zones::country_of)
+    }
+
     /// Since when the account is suspended, if it is at `t`.
     pub fn suspended_since(&self, t: Millis) -> Option<Millis> {
         let until_then = self.status.iter().rev().skip_while(|(at, _)| *at > t);

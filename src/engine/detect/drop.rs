@@ -8,9 +8,9 @@ use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_in_words, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Still, Verdict, Weight};
 use crate::engine::params::{ParamSpec, ParamType, Params};
+use crate::event::Env;
 use crate::event::facts::MerchantFacts;
 use crate::event::holidays::Holidays;
-use crate::event::{Env, zones};
 use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text, rfc3339};
 
 /// Silences of a day that are told apart.
@@ -75,8 +75,8 @@ fn silent_from(still: &Still<'_>) -> Option<Millis> {
 
 /// The public holidays of a merchant's country: that of its time zone, else the only one that the key's networks are in.
 fn holidays_of(merchant: Option<&MerchantFacts>, networks: &NetworkBook) -> Holidays {
-    let zone = merchant.and_then(|merchant| merchant.timezone.as_deref());
-    zone.and_then(zones::country_of).or_else(|| networks.only_country()).map_or(Holidays::NONE, Holidays::of)
+    let country = merchant.and_then(MerchantFacts::country).or_else(|| networks.only_country());
+    country.map_or(Holidays::NONE, Holidays::of)
 }
 
 impl Detector for Fall {
