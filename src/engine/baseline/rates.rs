@@ -26,8 +26,6 @@ const FLEET_TENS: f64 = 24.0;
 const FLEET_HOURS: f64 = 24.0;
 const FLEET_SOME: f64 = 16.0;
 const FLEET_DAYS: f64 = 4.0;
-/// Calls that stand for the usual level.
-const LEVEL_PRIOR: f32 = 30.0;
 /// Days after which the calls of a key are known whose calls come in rows.
 const ROW_DAYS: u8 = 2;
 /// How much one call tells of whether calls come in rows, and one row at most.
@@ -444,11 +442,6 @@ impl Rates {
     /// The same where too few would be worse, with a little of both neighbours.
     fn smooth(&self, hour: i64) -> f64 {
         f64::from(self.usual(hour).smooth[1])
-    }
-
-    /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
-    fn level(&self) -> f64 {
-        f64::from((self.level[0] + LEVEL_PRIOR) / (self.level[1] + LEVEL_PRIOR)).clamp(0.67, 1.4)
     }
 
     /// The last day hour by hour, up to the hour of `at`.

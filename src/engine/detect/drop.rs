@@ -19,7 +19,7 @@ const TESTS_A_DAY: f64 = 24.0;
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::Drop,
-    doc: "No accepted call of a key for so long, or so few in 1 to 6 hours, that its own hours of the week and its scatter \
+    doc: "No accepted call of a key for so long, or so few in 1 to 12 hours, that its own hours of the week and its scatter \
           make it unlikely; or a daily job that did not run in its hours. Only for live keys with a rhythm: other bursts are spared. A working day whose work has not begun may be a day off \
           for a key that rests at weekends, and so may the public holidays of the merchant's country for one that is shut at night. Time of which nothing was seen (messages \
           lost, the whole stream silent) is not silence, and neither is a key that was replaced or revoked.",

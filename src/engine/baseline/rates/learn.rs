@@ -13,6 +13,9 @@ pub(super) const HOLD_OUT_ODDS: f64 = 1e-4;
 const HOLD_OUT_LOW: f64 = 11.5;
 /// After so many such hours in a row it is how the key is now.
 const HELD_HOURS_MAX: u8 = 72;
+/// Calls that stand for the usual level, and the bounds of it.
+const LEVEL_PRIOR: f32 = 30.0;
+const LEVELS: [f64; 2] = [0.67, 1.4];
 /// Half of what is known of the present level is forgotten in two days.
 const LEVEL_DECAY: f32 = 0.985_7;
 /// One hour moves the level no more than this many times its expected calls.
@@ -153,6 +156,26 @@ impl Rates {
         self.peak = (self.peak * PEAK_DECAY).max(total as f32);
     }
 
+    /// How the last day or so compares with what is usual, within bounds: growth and busy days are no spike.
+    pub(super) fn level(&self) -> f64 {
+        let [calls, expected] = self.level;
+        level_of(calls, expected, LEVEL_PRIOR)
+    }
+
+    /// The same before an hour of the last day began: what has come, or stayed away, since is not held against itself.
+    pub(super) fn level_before(&self, from: i64) -> f64 {
+        let [mut calls, mut expected] = self.level;
+        let mut weight = 1.0;
+        // Hours that are held out of learning have not moved it.
+        for hour in (from..self.learned_to - i64::from(self.held)).rev() {
+            let mu = self.profile.expected(profile::hour_of(hour * HOUR, self.offset));
+            calls -= weight * self.hour_total(hour).min(LEVEL_STEP * mu + 1.0) as f32;
+            expected -= weight * mu as f32;
+            weight *= LEVEL_DECAY;
+        }
+        level_of(calls.max(0.0), expected.max(0.0), weight * LEVEL_PRIOR)
+    }
+
     /// The largest ten minutes of an hour, wherever they begin. A run that goes on into the next hour began as late in the hour before: the
     /// hour's end and its beginning lie side by side.
     fn busiest_ten_of(&self, hour: i64) -> f64 {
@@ -182,6 +205,10 @@ impl Rates {
             }
         }
     }
+}
+
+fn level_of(calls: f32, expected: f32, prior: f32) -> f64 {
+    f64::from((calls + prior) / (expected + prior)).clamp(LEVELS[0], LEVELS[1])
 }
 
 /// A count that no limit for [`HOLD_OUT_ODDS`] lies below: one call, or the mean and two standard deviations.

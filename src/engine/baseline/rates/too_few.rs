@@ -49,7 +49,7 @@ const FEW_NOW: f64 = 0.65;
 const FEW_OF_RUNS: f64 = 0.35;
 const RUNS_HOURS: i64 = 3;
 /// Longer windows in which too few is looked for.
-const FEW_HOURS: [i64; 4] = [2, 3, 4, 6];
+const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
 /// with so many at once.
@@ -217,7 +217,7 @@ impl Rates {
             let before: f64 = (hour - n + 1..hour).map(|hour| self.expected_low(hour)).sum();
             // Where a run's calls come in its hour is not known.
             let this = if self.known.is_hourly { 0.0 } else { this * part };
-            let expected = (before + this) * level;
+            let expected = (before + this) * self.level_before(hour - n + 1).min(1.0);
             let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
             (2.0 * ask.min_extra <= expected && observed <= few * expected).then(|| {
                 let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
