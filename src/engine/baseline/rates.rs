@@ -549,6 +549,7 @@ fn slot(bucket: i64) -> usize {
 mod clock;
 mod days_off;
 mod dispersion;
+mod jobs;
 mod learn;
 mod lows;
 mod months;

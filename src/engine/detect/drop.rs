@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::alert::Kind;
+use crate::alert::{Kind, plural};
 use crate::engine::baseline::networks::NetworkBook;
 use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_in_words, odds_sentence, surprise_of};
@@ -71,6 +71,11 @@ fn silent_from(still: &Still<'_>) -> Option<Millis> {
     let last = still.key.last_accepted?;
     let before = still.replaced.as_ref().and_then(|old| old.last_accepted);
     Some(last.max(before.unwrap_or(last)).max(still.watch.seen_again_at().unwrap_or(last)))
+}
+
+/// Since when its calls are missing, and how many came all the same.
+fn missing_since(still: &Still<'_>) -> Option<(Millis, u64)> {
+    Some(still.key.rates.missing_since(silent_from(still)?, still.watch.seen_again_at()))
 }
 
 /// The public holidays of a merchant's country: that of its time zone, else the only one that the key's networks are in.
@@ -142,7 +147,7 @@ impl Detector for Fall {
         if open || is_of_developers || rates.days_learned() < self.learning_days || still.watch.in_gap {
             return None;
         }
-        let from = silent_from(still)?;
+        let (from, _) = missing_since(still)?;
         let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
         let due = rates.silence_due(from, &Ask { holidays: holidays_of(merchant, &still.key.networks), ..self.ask })?;
         // What has ended falls silent, and so do the keys of an account that was suspended.
@@ -154,12 +159,17 @@ impl Detector for Fall {
     }
 
     fn on_timer(&self, at: Millis, still: &Still<'_>, open: bool) -> Verdict {
-        let (rates, Some(from)) = (&still.key.rates, silent_from(still)) else { return Verdict::Nothing };
+        let (rates, Some((from, observed))) = (&still.key.rates, missing_since(still)) else { return Verdict::Nothing };
         if open {
             return Verdict::Nothing;
         }
-        let expected = rates.expected_between(from, at);
+        let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
+        let expected = rates.expected_in_silence(from, at, holidays_of(merchant, &still.key.networks));
         let silent_for = duration_text((at - from) / MINUTE * MINUTE);
+        let came = match observed {
+            0 => "No accepted call".to_owned(),
+            n => format!("Only {}", plural(n as usize, "accepted call")),
+        };
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
@@ -168,14 +178,18 @@ impl Detector for Fall {
             quiet: None,
             severity: Weight::AsTheRule,
             score: 0.65,
-            summary: format!("No calls for {silent_for}; about {expected:.0} are usual."),
+            summary: match observed {
+                0 => format!("No calls for {silent_for}; about {expected:.0} are usual."),
+                n => format!("{} in {silent_for}; about {expected:.0} are usual.", plural(n as usize, "call")),
+            },
             reason: format!(
-                "No accepted call for {silent_for}; about {expected:.0} were to be expected. {}",
+                "{came} {} {silent_for}; about {expected:.0} were to be expected. {}",
+                if observed == 0 { "for" } else { "in" },
                 odds_sentence(self.ask.surprise, TESTS_A_DAY)
             ),
             source: None,
             evidence: vec![
-                ("observed", 0.into()),
+                ("observed", observed.into()),
                 ("expected", json!((expected * 10.0).round() / 10.0)),
                 ("window", silent_for.into()),
                 ("odds", odds_in_words(self.ask.surprise, TESTS_A_DAY).into()),

@@ -9,6 +9,7 @@ use crate::time::SECOND;
 mod bursts;
 mod holidays;
 mod hourly;
+mod jobs;
 mod levels;
 mod lows;
 mod records;

@@ -1,14 +1,15 @@
 //! What too few calls say: silence where there are always calls, hardly any in some hours, a daily job that did not run.
 
 use super::days_off::HOLIDAYS_MAX;
-use super::{Ask, BUCKET, EDGE, Excess, HOUR, HOURS, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
+use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
 use crate::engine::baseline::negative_binomial::surprise_low;
-use crate::engine::baseline::profile;
 use crate::event::holidays::Holidays;
 use crate::time::DAY;
 
 /// No more than so many times the calls of the hours beside it are counted on in an hour.
 const EVENING: f64 = 1.5;
+/// What is expected is added up for no longer.
+const EXPECTED_MAX: Millis = 14 * DAY;
 /// Silence is looked for no further ahead.
 const SILENCE_HOURS_MAX: i64 = 26;
 /// And is no news before.
@@ -28,16 +29,6 @@ const SCATTER_OF_MANY: f64 = 0.1;
 const BACK: f64 = 0.75;
 const BACK_FOR: [Millis; 2] = [10 * MINUTE, 30 * MINUTE];
 const BACK_CALLS: f64 = 15.0;
-/// A job was missed where so much of a day's calls was to be expected, after so many hours in which little else was.
-const JOB_PART: f64 = 0.5;
-const JOB_GRACE_HOURS: i64 = 2;
-const JOB_REST: f64 = 0.1;
-/// It runs once a day, some minutes or hours later than the day before. So soon after a run it is not expected again: where its hours have
-/// moved, the old ones are no second run.
-const JOB_RESTS_HOURS: i64 = 10;
-const JOB_EVERY: Millis = DAY + 3 * HOUR;
-/// A job of working days rests over a weekend.
-const JOB_HOURS_MAX: i64 = 80;
 /// Fewer calls than so much of the expected ones are too few: in an hour, and in longer windows while the last hour has
 /// less than so much.
 const FEW: f64 = 0.5;
@@ -53,7 +44,7 @@ const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
 
 /// The expected calls of which none is as surprising as is asked: P(nothing) = (1 + alpha·M)^(-1/alpha) where M of them come, each
 /// with so many at once.
-fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
+pub(super) fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
     (((ask.surprise * alpha).exp() - 1.0) / alpha * clump).max(ask.min_extra)
 }
 
@@ -153,31 +144,6 @@ impl Rates {
         })
     }
 
-    /// When a job that runs every day has missed its hours: they are over, and some more have passed.
-    fn job_due(&self, last: Millis, ask: &Ask) -> Option<Millis> {
-        if !self.profile.is_in_few_hours() || !self.profile.knows_weeks() {
-            return None;
-        }
-        let needed = nothing_is_surprising(ask, self.alpha_day(), 1.0).max(JOB_PART * self.usual_day());
-        let from = last.div_euclid(HOUR) + 1;
-        let by_clock = |offset: Millis| {
-            // It may be a job of working days.
-            let rests = |hour: i64| ask.holidays.has(self.day_of(hour * HOUR));
-            let usual = |hour: i64| self.profile.expected_low(profile::hour_of(hour * HOUR, offset));
-            let expected = |hour: i64| if rests(hour) { 0.0 } else { usual(hour) };
-            let mut sum = 0.0;
-            (from + JOB_RESTS_HOURS..from + JOB_HOURS_MAX).find_map(|hour| {
-                sum += expected(hour);
-                let coming: f64 = (hour + 1..=hour + JOB_GRACE_HOURS).map(expected).sum();
-                // It may have run at the beginning of its hours, and be early.
-                let due = ((hour + 1 + JOB_GRACE_HOURS) * HOUR).max(last + JOB_EVERY);
-                (needed <= sum && coming < JOB_REST * sum).then_some(due)
-            })
-        };
-        // Whichever clock it follows.
-        self.clocks().map(by_clock).try_fold(last, |latest, due| due.map(|due| latest.max(due)))
-    }
-
     /// What calls by the clock shows with fewer of them that something is wrong, unless a single run is most of them.
     fn ask_of_few(&self, ask: &Ask) -> Ask {
         let part = if self.is_steady() && !self.known.is_hourly { STEADY_EXTRA_TIMES } else { 1.0 };
@@ -252,6 +218,9 @@ impl Rates {
 
     /// Whether enough calls have come for long enough that nothing is too few any more: a few by chance are not.
     pub fn is_back_to_stay(&self, at: Millis) -> bool {
+        if self.runs_daily() {
+            return self.has_run(at);
+        }
         let level = self.level().min(1.0);
         let expected = |length: Millis| self.expected_since(at, length) * level;
         let is_even = !self.known.is_hourly && !self.is_in_rows();
@@ -262,11 +231,22 @@ impl Rates {
 
     /// Calls expected between two times.
     pub fn expected_between(&self, from: Millis, to: Millis) -> f64 {
+        self.expected_but_on(Holidays::NONE, from, to)
+    }
+
+    /// The same of a silence, in which nothing is missed on holidays.
+    pub fn expected_in_silence(&self, from: Millis, to: Millis, holidays: Holidays) -> f64 {
+        self.expected_but_on(self.holidays_after(from, holidays), from, to)
+    }
+
+    fn expected_but_on(&self, days_off: Holidays, from: Millis, to: Millis) -> f64 {
         let (mut at, mut sum) = (from, 0.0);
-        while at < to && at - from < 2 * HOURS as i64 * HOUR {
+        while at < to && at - from < EXPECTED_MAX {
             let hour = at.div_euclid(HOUR);
             let end = ((hour + 1) * HOUR).min(to);
-            sum += self.expected_in(hour) * (end - at) as f64 / HOUR as f64;
+            if !days_off.has(self.day_of(at)) {
+                sum += self.expected_in(hour) * (end - at) as f64 / HOUR as f64;
+            }
             at = end;
         }
         sum

@@ -65,3 +65,15 @@ fn a_job_may_be_one_of_working_days() {
     assert!(due("GB") < ALL_SAINTS + 12 * HOUR, "{}", due("GB") - ALL_SAINTS);
     assert!((ALL_SAINTS + DAY..ALL_SAINTS + DAY + 12 * HOUR).contains(&due("AT")), "{}", due("AT") - ALL_SAINTS);
 }
+
+#[test]
+fn what_is_usual_in_a_silence_is_counted_to_its_end_but_for_holidays() {
+    let shop = until(CHRISTMAS, 8..20, 30);
+    let usual = |country: &str| {
+        shop.expected_in_silence(CHRISTMAS - 4 * HOUR, CHRISTMAS + 2 * DAY + 12 * HOUR, holidays(country))
+    };
+    // Two days and four hours; of them, both are holidays.
+    for (country, want) in [("US", 30.0 * 16.0), ("CN", 30.0 * 28.0), ("AT", 30.0 * 4.0)] {
+        assert!((0.9..1.1).contains(&(usual(country) / want)), "{country}: {}", usual(country));
+    }
+}
