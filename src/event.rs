@@ -187,6 +187,9 @@ pub struct AuthEvent<'a> {
     pub method: Option<Cow<'a, str>>,
     /// Path with identifiers folded and the query dropped: `/v1/payments/{id}`.
     pub path: Option<Cow<'a, str>>,
+    /// Of a refused call, a hash of the identifiers in its path: the same call again has the same.
+    #[serde(default)]
+    pub things: Option<u32>,
     /// The client's address.
     pub source_ip: Option<IpAddr>,
     /// User agent, at most 256 bytes.
@@ -232,6 +235,7 @@ impl<'a> AuthEvent<'a> {
             endpoint_env: None,
             method: None,
             path: None,
+            things: None,
             source_ip: None,
             user_agent: None,
             origin: None,
@@ -265,6 +269,7 @@ impl AuthEvent<'_> {
             endpoint_env: self.endpoint_env,
             method: own(self.method),
             path: own(self.path),
+            things: self.things,
             source_ip: self.source_ip,
             user_agent: own(self.user_agent),
             origin: own(self.origin),

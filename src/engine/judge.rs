@@ -3,7 +3,7 @@
 use crate::alert::{Kind, Severity};
 use crate::engine::baseline::networks::Network;
 use crate::engine::baseline::rates::Surroundings;
-use crate::engine::baseline::refusals::Refusals;
+use crate::engine::baseline::refusals::{Refusals, Request};
 use crate::engine::case::{About, CASES_PER_KEY, OpenCase};
 use crate::engine::detect::{Counted, Replaced, Sight, Sign, Still, Verdict, Watch, error_burst};
 use crate::engine::fleet::Lesson;
@@ -271,7 +271,7 @@ pub(super) fn judge(
             features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(
                 ts,
                 event.count,
-                novelty::endpoint_of(event).unwrap_or_default(),
+                Request::new(novelty::endpoint_of(event).unwrap_or_default(), event.things),
                 lateness,
             );
         }

@@ -14,7 +14,7 @@ use crate::alert::hex;
 use crate::event::facts::Fact;
 use crate::event::fields::{self, Problem};
 use crate::event::mapping::{Format, Taken};
-use crate::event::path::{fold_path, trim_referer};
+use crate::event::path::{fold_path, things_of, trim_referer};
 use crate::event::proxies::{Cidr, client};
 use crate::event::redact::patterns::Depth;
 use crate::event::redact::{KeyLooks, Masker};
@@ -114,6 +114,7 @@ impl Decoder {
         let outcome = outcome(&wire.outcome)?;
         let key = self.key_fields(wire.key_id, wire.key_fingerprint, wire.key_hint, wire.key_env, wire.api_key)?;
         wire.forgotten.check()?;
+        let (path, things) = self.path(wire.path, outcome)?;
         Ok(AuthEvent {
             event_id: fields::id("event_id", wire.event_id, masker)?,
             ts,
@@ -124,7 +125,8 @@ impl Decoder {
             merchant_id: fields::id("merchant_id", wire.merchant_id, masker)?,
             endpoint_env: fields::env("endpoint_env", &wire.endpoint_env)?,
             method: fields::text("method", wire.method, METHOD_BYTES_MAX, masker)?,
-            path: self.path(wire.path)?,
+            path,
+            things,
             source_ip: self.client(fields::address("source_ip", &wire.source_ip)?, &wire.forwarded_for),
             user_agent: fields::text("user_agent", wire.user_agent, TEXT_BYTES_MAX, masker)?,
             origin: fields::text("origin", wire.origin, TEXT_BYTES_MAX, masker)?,
@@ -151,11 +153,14 @@ impl Decoder {
         }
     }
 
-    /// Masked before it is folded: folding could cut a secret into parts that nobody recognises.
-    fn path<'a>(&self, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
-        let path = fields::string("path", value)?;
-        let path = path.map(|path| fold_path(fields::clean(path, Depth::Id, &self.masker)));
-        Ok(path.filter(|path| !path.is_empty()))
+    /// The path, and of a refused call the things that it names. Masked before it is folded: folding could cut a secret into parts that
+    /// nobody recognises.
+    fn path<'a>(&self, value: Value<'a>, outcome: Outcome) -> Result<(Option<Cow<'a, str>>, Option<u32>), Problem> {
+        let Some(path) = fields::string("path", value)? else { return Ok((None, None)) };
+        let path = fields::clean(path, Depth::Id, &self.masker);
+        let things = if outcome == Outcome::Ok { None } else { things_of(&path) };
+        let path = fold_path(path);
+        Ok((Some(path).filter(|path| !path.is_empty()), things))
     }
 
     /// Reads what identifies the key. A raw secret, in its own field or as an ID, leaves only fingerprint and hint;

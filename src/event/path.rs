@@ -31,6 +31,23 @@ pub(crate) fn fold_path(path: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(folded)
 }
 
+/// Which things a path names: a hash of its identifiers (FNV-1a; Fowler, Noll and Vo). None where it names none, or has a template's
+/// placeholders for them.
+pub(crate) fn things_of(path: &str) -> Option<u32> {
+    const BASIS: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    let is_placeholder = |segment: &str| segment.starts_with(':') || segment.contains(['{', '}', '<', '>', '*']);
+    let mut things = None;
+    for segment in before_query(without_host(path)).split('/').filter(|segment| is_identifier(segment)) {
+        if is_placeholder(segment) {
+            return None;
+        }
+        let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(PRIME);
+        things = Some(segment.bytes().fold(things.unwrap_or(BASIS), hash));
+    }
+    things
+}
+
 /// A referer without its query, its fragment, and a user's name and password.
 pub(crate) fn trim_referer(referer: Cow<'_, str>) -> Cow<'_, str> {
     let referer = keep(referer, before_query);
@@ -139,6 +156,22 @@ mod tests {
         assert!(matches!(fold_path(Cow::Borrowed("/v1/payments?x")), Cow::Borrowed(_)));
         assert_eq!(fold_path(Cow::Owned("/é".repeat(300))), "/{id}".repeat(51), "cut between segments");
         assert_eq!(fold_path(Cow::Owned("/".to_owned() + &"x".repeat(300))).len(), PATH_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_things_of_a_path_are_told_apart() {
+        let of = |path: &str| things_of(path);
+        for (one, other) in [
+            ("/v1/payments/pay_8c1d22a0", "/v1/payments/pay_8c1d22a1"),
+            ("/v1/payments/pay_8c1d22a0/refunds/42", "/v1/payments/pay_8c1d22a0/refunds/43"),
+        ] {
+            assert!(of(one).is_some() && of(one) != of(other), "{one} {other}");
+        }
+        let same = ["https://api.caibo.digital/v1/payments/pay_8c1d22a0?x=1", "/v1/payments/pay_8c1d22a0/capture"];
+        assert_eq!(of(same[0]), of(same[1]));
+        for path in ["/v1/payments", "/v1/payments/{id}", "/v1/payments/:payment_id", "/v1/42/<order>", "*", ""] {
+            assert_eq!(of(path), None, "{path}");
+        }
     }
 
     #[test]

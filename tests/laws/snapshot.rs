@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use keywatch::engine::baseline::rates::{
     Foresight, KeyClock, Lows, RECORDS, Rates, Records, Run, Runs, Silences, StillHours,
 };
-use keywatch::engine::baseline::refusals::Tried;
+use keywatch::engine::baseline::refusals::{Request, Tried};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
 use keywatch::engine::detect::Watch;
 use keywatch::engine::intake::Parked;
@@ -139,7 +139,7 @@ const BELOW: f32 = 6.5;
 const FIVE_HOURS: [u16; 5] = [16_256, 0, 16_384, 16_448, 1];
 const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
 const LOWS: Lows = Lows { before: [62, 71], today: [255, 254], blind: 5, days: 12 };
-const TRIED: Tried = Tried { endpoint: 0xdead_beef, other_at: 5_800_000 };
+const TRIED: Tried = Tried { request: Request(0xdead_beef), other_at: 5_800_000 };
 const STILL: StillHours = StillHours([0b1010_0101; 21]);
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 

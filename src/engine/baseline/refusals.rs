@@ -17,6 +17,11 @@ const ONE_CALL_FOR: i64 = 3 * PER_HOUR;
 const ALPHA: f64 = 1.0;
 /// How many refusals a row that stands for several counts as, at most.
 const ROW_MAX: u32 = 2;
+/// The same call again, of the same things, is no further one where so many were refused in five minutes already: it is one call, tried
+/// again and again.
+const AGAIN_MAX: u16 = 2;
+/// The half of a request that says of what things it is.
+const THINGS: u32 = 0xffff;
 /// The least weight that a new hour has.
 const SLOWEST: f32 = 0.005;
 /// Refusals an hour that are believed before any hour was seen, and for how many hours that stands.
@@ -33,11 +38,30 @@ pub struct Refusals {
     tried: Tried,
 }
 
+/// What is asked for: half of a hash of the endpoint, and half of one of the things that the path names, 0 where it names none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request(pub u32);
+
+impl Request {
+    /// Of hashes of an endpoint and of things.
+    pub fn new(endpoint: u32, things: Option<u32>) -> Self {
+        Request(endpoint & !THINGS | things.map_or(0, |things| (things ^ things >> 16) & THINGS))
+    }
+
+    fn names_things(self) -> bool {
+        self.0 & THINGS != 0
+    }
+
+    fn is_of_endpoint_of(self, other: Self) -> bool {
+        self.0 & !THINGS == other.0 & !THINGS
+    }
+}
+
 /// What was refused last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// Its endpoint.
-    pub endpoint: u32,
+    /// The call.
+    pub request: Request,
     /// The five-minute bucket in which another endpoint was refused than the one before; 0 = none was.
     pub other_at: i64,
 }
@@ -95,15 +119,13 @@ impl Refusals {
         self.tried = tried;
     }
 
-    /// Counts refused calls of an endpoint at `at`.
-    pub fn add(&mut self, at: Millis, calls: u32, endpoint: u32, lateness: Millis) {
+    /// Counts refused calls at `at`.
+    pub fn add(&mut self, at: Millis, calls: u32, request: Request, lateness: Millis) {
         let bucket = at.div_euclid(BUCKET);
-        if self.tried.endpoint != endpoint {
-            self.tried.endpoint = endpoint;
-            // What was refused hours before has nothing to do with it.
-            if 0 < self.stretches(at) {
-                self.tried.other_at = bucket;
-            }
+        let before = std::mem::replace(&mut self.tried.request, request);
+        // What was refused hours before has nothing to do with it.
+        if !request.is_of_endpoint_of(before) && 0 < self.stretches(at) {
+            self.tried.other_at = bucket;
         }
         if bucket > self.newest {
             self.learn_to((at - lateness).div_euclid(HOUR));
@@ -116,6 +138,9 @@ impl Refusals {
         }
         // A row that stands for many is one clump.
         let count = &mut self.ring[slot(bucket)];
+        if request == before && request.names_things() && AGAIN_MAX <= *count {
+            return;
+        }
         *count = count.saturating_add(calls.min(ROW_MAX) as u16);
     }
 
@@ -258,7 +283,7 @@ mod tests {
         let start = 20_000 * DAY;
         let mut refusals = Refusals::new(start);
         for minute in [1, 20, 21, 22, 50, 110, 150] {
-            refusals.add(start + minute * MINUTE, 1, 0, 5 * MINUTE);
+            refusals.add(start + minute * MINUTE, 1, Request::default(), 5 * MINUTE);
         }
         let at = start + 150 * MINUTE;
         for (last_accepted, want) in [(10, (6, 4, 20)), (22, (3, 3, 50)), (151, (0, 0, 150))] {
@@ -274,9 +299,9 @@ mod tests {
         let start = 20_000 * DAY;
         let after = |minutes: &[(i64, u32)]| {
             let mut refusals = Refusals::new(start);
-            minutes
-                .iter()
-                .for_each(|(minute, endpoint)| refusals.add(start + minute * MINUTE, 1, *endpoint, 5 * MINUTE));
+            minutes.iter().for_each(|(minute, endpoint)| {
+                refusals.add(start + minute * MINUTE, 1, Request::new(*endpoint << 16, None), 5 * MINUTE)
+            });
             let at = start + minutes.last().unwrap().0 * MINUTE;
             (refusals.beside_onset(at), refusals.are_of_one_endpoint(at))
         };
@@ -293,18 +318,38 @@ mod tests {
     }
 
     #[test]
+    fn the_same_call_again_counts_twice_in_five_minutes() {
+        let start = 20_000 * DAY;
+        let counted = |things: &[Option<u32>]| {
+            let mut refusals = Refusals::new(start);
+            things.iter().for_each(|of| refusals.add(start, 1, Request::new(0x7000_0000, *of), 5 * MINUTE));
+            refusals.since(start, HOUR)
+        };
+        for (what, things, want) in [
+            ("one payment", &[Some(8); 9][..], 2),
+            ("what names nothing", &[None; 9][..], 9),
+            ("one after the other", &[Some(1), Some(2), Some(3), Some(4)][..], 4),
+            ("one, and another again", &[Some(1), Some(1), Some(1), Some(2), Some(2)][..], 3),
+        ] {
+            assert_eq!(counted(things), want, "{what}");
+        }
+        let [one, other] = [Request::new(0xaaaa_0001, None), Request::new(0xaaaa_0002, Some(0x1_0000))];
+        assert!(one.is_of_endpoint_of(other) && !one.names_things() && other.names_things());
+    }
+
+    #[test]
     fn a_key_that_is_often_refused_surprises_less() {
         let start = 20_000 * DAY;
         let (mut rarely, mut often) = (Refusals::new(start), Refusals::new(start));
         for hour in 0..240 {
-            (0..6).for_each(|_| often.add(start + hour * HOUR, 1, 0, 5 * MINUTE));
+            (0..6).for_each(|_| often.add(start + hour * HOUR, 1, Request::default(), 5 * MINUTE));
             if hour % 48 == 0 {
-                rarely.add(start + hour * HOUR, 1, 0, 5 * MINUTE);
+                rarely.add(start + hour * HOUR, 1, Request::default(), 5 * MINUTE);
             }
         }
         let at = start + 10 * DAY + 6 * HOUR;
         for refusals in [&mut rarely, &mut often] {
-            (0..12).for_each(|_| refusals.add(at, 1, 0, 5 * MINUTE));
+            (0..12).for_each(|_| refusals.add(at, 1, Request::default(), 5 * MINUTE));
         }
         assert!((often.expected(HOUR) - 5.0).abs() < 1.0, "{}", often.expected(HOUR));
         assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));
