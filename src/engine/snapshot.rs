@@ -29,12 +29,12 @@ mod numbers;
 use cases::{StoredCase, load_case, store_case};
 use habits::{
     Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8, StoredHabitsV9,
-    StoredHabitsV10, StoredHabitsV11, StoredHabitsV12,
+    StoredHabitsV10, StoredHabitsV11, StoredHabitsV12, StoredHabitsV13,
 };
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 13;
+pub const VERSION: u8 = 14;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -253,6 +253,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         10 => with_habits::<StoredHabitsV10>(rest)?,
         11 => with_habits::<StoredHabitsV11>(rest)?,
         12 => with_habits::<StoredHabitsV12>(rest)?,
+        13 => with_habits::<StoredHabitsV13>(rest)?,
         _ => with_habits::<StoredHabits>(rest)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use keywatch::engine::baseline::rates::{
-    Foresight, KeyClock, Lows, RECORDS, Rates, Records, Run, Runs, Silences, StillHours,
+    Foresight, KeyClock, Lows, RECORDS, Rates, Records, Rises, Run, Runs, Silences, StillHours,
 };
 use keywatch::engine::baseline::refusals::{Request, Tried};
 use keywatch::engine::baseline::tally::{PARTS, Tallies, Tally};
@@ -33,6 +33,7 @@ fn plain(mut subject: Subject) -> Subject {
         let (clumps, foresight) = (key.features.rates.clumps(), key.features.rates.foresight());
         let (runs, records) = (key.features.rates.runs().clone(), key.features.rates.records());
         let (still, lows) = (key.features.rates.still_hours(), key.features.rates.lows());
+        let rises = key.features.rates.rises();
         key.features.rates = Rates::from_parts(&key.features.rates.to_parts());
         key.features.rates.set_clock(clock);
         key.features.rates.set_silences(silences);
@@ -42,6 +43,7 @@ fn plain(mut subject: Subject) -> Subject {
         key.features.rates.set_records(records);
         key.features.rates.set_still_hours(still);
         key.features.rates.set_lows(lows);
+        key.features.rates.set_rises(rises);
     }
     subject
 }
@@ -73,12 +75,20 @@ fn stream() -> Rates {
     stream.set_runs(Runs::new([RUN]));
     stream.set_records(records());
     stream.set_lows(LOWS);
+    stream.set_rises(RISES);
     stream
+}
+
+/// What version 13 stored: nothing of rising days.
+fn without_rises() -> ShardState {
+    let mut state = state();
+    state.stream.set_rises(Rises::default());
+    state
 }
 
 /// What versions 11 and 12 stored: no least shares.
 fn without_lows() -> ShardState {
-    let mut state = state();
+    let mut state = without_rises();
     state.stream.set_lows(Lows::default());
     state
 }
@@ -139,6 +149,7 @@ const BELOW: f32 = 6.5;
 const FIVE_HOURS: [u16; 5] = [16_256, 0, 16_384, 16_448, 1];
 const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
 const LOWS: Lows = Lows { before: [62, 71], today: [255, 254], blind: 5, days: 12 };
+const RISES: Rises = Rises([17_300, 17_200, 17_100]);
 const TRIED: Tried = Tried { request: Request(0xdead_beef), other_at: 5_800_000 };
 const STILL: StillHours = StillHours([0b1010_0101; 21]);
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
@@ -176,6 +187,7 @@ fn rich() -> Subject {
     key.features.rates.set_records(records());
     key.features.rates.set_still_hours(STILL);
     key.features.rates.set_lows(LOWS);
+    key.features.rates.set_rises(RISES);
     key.features.refusals.get_or_insert_default().set_tried(TRIED);
     let mut counts = [0; PARTS];
     counts[3] = 2;
@@ -340,7 +352,14 @@ fn version_13_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v13"), 42).unwrap();
     let tried = |key: &Key| key.features.refusals.as_ref().map(|refusals| refusals.tried());
     assert!(subject.keys.iter().any(|key| key.features.rates.lows() == LOWS && tried(key) == Some(TRIED)));
-    assert_eq!(decode_shard(&golden("shard.v13")).unwrap(), state());
+    assert_eq!(decode_shard(&golden("shard.v13")).unwrap(), without_rises());
+}
+
+#[test]
+fn version_14_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v14"), 42).unwrap();
+    assert!(subject.keys.iter().any(|key| key.features.rates.rises() == RISES));
+    assert_eq!(decode_shard(&golden("shard.v14")).unwrap(), state());
 }
 
 #[test]

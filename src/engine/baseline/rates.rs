@@ -105,6 +105,7 @@ pub struct Rates {
     records: Records,
     still: StillHours,
     lows: Lows,
+    rises: Rises,
     known: Known,
 }
 
@@ -263,6 +264,7 @@ impl Default for Rates {
             runs: Runs::default(),
             records: Records::default(),
             lows: Lows::default(),
+            rises: Rises::default(),
             still: StillHours::default(),
             known: Known::default(),
         }
@@ -555,6 +557,7 @@ mod lows;
 mod months;
 mod parts;
 mod records;
+mod rises;
 mod runs;
 mod silences;
 mod still;
@@ -567,6 +570,7 @@ pub use lows::Lows;
 pub use months::MonthDays;
 pub use parts::{FiveHours, Foresight, RatesParts};
 pub use records::{RECORDS, Records};
+pub use rises::Rises;
 pub use runs::{Run, Runs};
 pub use silences::Silences;
 pub use still::StillHours;

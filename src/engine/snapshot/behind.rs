@@ -1,9 +1,9 @@
-//! What versions 5 to 11 added behind a shard: its last short gap, and what its stream has shown.
+//! What versions 5 to 14 added behind a shard: its last short gap, and what its stream has shown.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, StoredShard, StoredShardV1, StoredShardV2, read};
-use crate::engine::baseline::rates::{FiveHours, Foresight, Lows, Rates, Records, Run, Runs};
+use crate::engine::baseline::rates::{FiveHours, Foresight, Lows, Rates, Records, Rises, Run, Runs};
 use crate::engine::detect::Watch;
 use crate::time::Millis;
 
@@ -35,8 +35,13 @@ pub(super) struct StoredRuns(Vec<Run>);
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredRecords(Records);
 
+/// What version 13 added behind that: the least shares of what was expected.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredLows(Lows);
+
+/// What version 14 added behind that: how the last days rose.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredRises(Rises);
 
 /// What any version has behind a shard.
 #[derive(Default)]
@@ -49,16 +54,22 @@ pub(super) struct Behind {
     runs: StoredRuns,
     records: StoredRecords,
     lows: StoredLows,
+    rises: StoredRises,
 }
 
+/// What version 13 has behind a shard.
+type WrittenV13<'a> =
+    (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns, StoredRecords, StoredLows);
+
 /// A shard as it is written, with all that is behind it.
-type Written<'a> = (StoredShard<'a>, StoredLull, StoredClumps, StoredForeseen, StoredRuns, StoredRecords, StoredLows);
+type Written<'a> = (WrittenV13<'a>, StoredRises);
 
 /// Puts behind a shard what is written there.
 pub(super) fn with<'a>(stored: StoredShard<'a>, watch: &Watch, stream: &Rates) -> Written<'a> {
     let (lull, clumps) = (StoredLull(watch.lull), StoredClumps(stream.clumps()));
     let (foreseen, runs) = (StoredForeseen(Some(stream.foresight())), StoredRuns(stream.runs().iter().collect()));
-    (stored, lull, clumps, foreseen, runs, StoredRecords(stream.records()), StoredLows(stream.lows()))
+    let (records, lows) = (StoredRecords(stream.records()), StoredLows(stream.lows()));
+    ((stored, lull, clumps, foreseen, runs, records, lows), StoredRises(stream.rises()))
 }
 
 /// Reads a shard of any version.
@@ -95,11 +106,17 @@ pub(super) fn read_shard(bytes: &[u8]) -> Result<(StoredShard<'_>, Behind), Snap
             let (stored, lull, clumps, foreseen, runs, records) = read(bytes)?;
             (stored, Behind { lull, clumps, foreseen, runs, records, ..Behind::default() })
         }
+        Some(13) => of_version_13(read(bytes)?, StoredRises::default()),
         _ => {
-            let (stored, lull, clumps, foreseen, runs, records, lows): Written<'_> = read(bytes)?;
-            (stored, Behind { lull, clumps, foreseen, runs, records, lows, ..Behind::default() })
+            let (of_version_13, rises): Written<'_> = read(bytes)?;
+            self::of_version_13(of_version_13, rises)
         }
     })
+}
+
+fn of_version_13(written: WrittenV13<'_>, rises: StoredRises) -> (StoredShard<'_>, Behind) {
+    let (stored, lull, clumps, foreseen, runs, records, lows) = written;
+    (stored, Behind { lull, clumps, foreseen, runs, records, lows, rises, ..Behind::default() })
 }
 
 impl Behind {
@@ -118,6 +135,7 @@ impl Behind {
         stream.set_runs(Runs::new(self.runs.0));
         stream.set_records(self.records.0);
         stream.set_lows(self.lows.0);
+        stream.set_rises(self.rises.0);
         self.lull.0
     }
 }

@@ -1,11 +1,11 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 13,
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 14,
 //! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
 use crate::engine::baseline::rates::{
-    FiveHours, Foresight, KeyClock, Lows, Rates, Records, Run, Runs, Silences, StillHours,
+    FiveHours, Foresight, KeyClock, Lows, Rates, Records, Rises, Run, Runs, Silences, StillHours,
 };
 use crate::engine::baseline::refusals::Tried;
 use crate::engine::subject::Key;
@@ -13,6 +13,12 @@ use crate::engine::subject::Key;
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_13: StoredHabitsV13,
+    rises: Vec<(u32, Rises)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV13 {
     of_version_12: StoredHabitsV12,
     lows: Vec<(u32, Lows)>,
     tried: Vec<(u32, Tried)>,
@@ -112,7 +118,13 @@ impl From<StoredHabitsV11> for Habits {
 
 impl From<StoredHabitsV12> for Habits {
     fn from(of_version_12: StoredHabitsV12) -> Self {
-        StoredHabits { of_version_12, ..StoredHabits::default() }.into()
+        StoredHabitsV13 { of_version_12, ..StoredHabitsV13::default() }.into()
+    }
+}
+
+impl From<StoredHabitsV13> for Habits {
+    fn from(of_version_13: StoredHabitsV13) -> Self {
+        StoredHabits { of_version_13, rises: Vec::new() }.into()
     }
 }
 
@@ -161,17 +173,20 @@ impl StoredHabits {
             .iter()
             .enumerate()
             .filter_map(|(place, key)| Some((place as u32, key.features.refusals.as_ref()?.tried())));
-        StoredHabits {
+        let of_version_13 = StoredHabitsV13 {
             of_version_12,
             lows: lows.filter(|(_, lows)| *lows != Lows::default()).collect(),
             tried: tried.filter(|(_, tried)| *tried != Tried::default()).collect(),
-        }
+        };
+        let rises = rates().map(|(place, rates)| (place, rates.rises()));
+        StoredHabits { of_version_13, rises: rises.filter(|(_, rises)| *rises != Rises::default()).collect() }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_12, lows, tried } = self.now;
+        let StoredHabits { of_version_13, rises } = self.now;
+        let StoredHabitsV13 { of_version_12, lows, tried } = of_version_13;
         let StoredHabitsV12 { of_version_11, still } = of_version_12;
         let StoredHabitsV11 { of_version_10, records } = of_version_11;
         let StoredHabitsV10 { of_version_9, runs } = of_version_10;
@@ -206,6 +221,9 @@ impl Habits {
         }
         for (place, lows) in lows {
             rates_of(keys, place)?.set_lows(lows);
+        }
+        for (place, rises) in rises {
+            rates_of(keys, place)?.set_rises(rises);
         }
         for (place, tried) in tried {
             let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of what was tried is not there"))?;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FORESEEN, HOURS, KeyClock, Known, Lows, MonthDays, RING, Rates, Records, Runs, Silences, StillHours, foreseen_slot,
+    FORESEEN, HOURS, KeyClock, Known, Lows, MonthDays, RING, Rates, Records, Rises, Runs, Silences, StillHours,
+    foreseen_slot,
 };
 use crate::engine::baseline::profile::{Profile, ProfileParts, pack};
 use crate::engine::baseline::scatter::{Scatter, Tail};
@@ -125,6 +126,7 @@ impl Rates {
             records: Records::default(),
             still: StillHours::default(),
             lows: Lows::default(),
+            rises: Rises::default(),
             known: Known::default(),
         };
         rates.work_out();

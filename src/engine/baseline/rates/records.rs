@@ -107,7 +107,11 @@ impl Rates {
 
     /// Learns what the hours hold that end with one that has just closed. Whether a day began with it.
     pub(super) fn learn_long_records(&mut self, hour: i64) -> bool {
+        let most = self.record(DAY);
         let begins_day = self.records.turn(hour, self.hour_total(hour));
+        if begins_day {
+            self.rises.turn(most);
+        }
         for (place, length) in LENGTHS.into_iter().enumerate().skip(SHORT) {
             let calls = (hour - length / HOUR + 1..=hour).map(|hour| self.hour_total(hour)).sum();
             self.records.learn(place, calls);

@@ -13,6 +13,7 @@ mod jobs;
 mod levels;
 mod lows;
 mod records;
+mod rises;
 mod rows;
 mod still;
 
@@ -35,6 +36,7 @@ fn stored(rates: &Rates) -> Rates {
     stored.set_records(rates.records());
     stored.set_still_hours(rates.still_hours());
     stored.set_lows(rates.lows());
+    stored.set_rises(rates.rises());
     stored
 }
 

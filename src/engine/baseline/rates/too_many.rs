@@ -1,6 +1,7 @@
 //! What too many calls say: far more than usual in some length of window, or some at hours that are always still.
 
 use super::records::{RUN, RUN_TIMES};
+use super::rises;
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, Rates, STEADY_EXTRA_TIMES, WEEK_SEEN, Window};
 use crate::engine::baseline::negative_binomial::{limit, surprise_high, surprise_of_busy_times};
 use crate::engine::fleet::{Trait, Traits};
@@ -50,7 +51,7 @@ const BURST_EXTRA_TIMES: f64 = 2.0;
 /// And before each day of the week was seen: the bursts of a few days are not those of all.
 const FIRST_BURST_EXTRA_TIMES: f64 = 3.0;
 /// A whole day takes so many times as many: a key's days scatter more than the few that it has shown.
-const DAY_EXTRA_TIMES: f64 = 3.0;
+pub(super) const DAY_EXTRA_TIMES: f64 = 3.0;
 /// Nearly every call ends where its hour has fewer calls, or half of them for those.
 const HOURS_CALLS: f64 = 8.0;
 /// From this share of the variance on, how busy times are is all that scatters.
@@ -274,6 +275,7 @@ impl Rates {
         let needed = match () {
             () if is_record => RECORD_SURPRISE * (ask.surprise - length.fewer),
             () if self.is_in_rows() => ask.surprise - ROW_FEWER,
+            () if length.length == DAY && self.is_rising(at, observed, ask) => rises::SURPRISE * ask.surprise,
             () => ask.surprise - length.fewer,
         };
         if surprise < needed {
