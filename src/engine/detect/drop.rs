@@ -78,6 +78,11 @@ fn missing_since(still: &Still<'_>) -> Option<(Millis, u64)> {
     Some(still.key.rates.missing_since(silent_from(still)?, still.watch.seen_again_at()))
 }
 
+/// The public holidays on which a key may rest.
+fn holidays_while(still: &Still<'_>) -> Holidays {
+    holidays_of(still.merchant_id.and_then(|id| still.book.merchant(id)), &still.key.networks)
+}
+
 /// The public holidays of a merchant's country: that of its time zone, else the only one that the key's networks are in.
 fn holidays_of(merchant: Option<&MerchantFacts>, networks: &NetworkBook) -> Holidays {
     let country = merchant.and_then(MerchantFacts::country).or_else(|| networks.only_country());
@@ -149,7 +154,7 @@ impl Detector for Fall {
         }
         let (from, _) = missing_since(still)?;
         let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
-        let due = rates.silence_due(from, &Ask { holidays: holidays_of(merchant, &still.key.networks), ..self.ask })?;
+        let due = rates.silence_due(from, &Ask { holidays: holidays_while(still), ..self.ask })?;
         // What has ended falls silent, and so do the keys of an account that was suspended.
         let ended = still
             .facts
@@ -163,12 +168,14 @@ impl Detector for Fall {
         if open {
             return Verdict::Nothing;
         }
-        let merchant = still.merchant_id.and_then(|id| still.book.merchant(id));
-        let expected = rates.expected_in_silence(from, at, holidays_of(merchant, &still.key.networks));
+        let expected = rates.expected_in_silence(from, at, holidays_while(still));
         let silent_for = duration_text((at - from) / MINUTE * MINUTE);
-        let came = match observed {
-            0 => "No accepted call".to_owned(),
-            n => format!("Only {}", plural(n as usize, "accepted call")),
+        let [came, accepted] = match observed {
+            0 => ["No calls for", "No accepted call for"].map(str::to_owned),
+            n => [
+                format!("{} in", plural(n as usize, "call")),
+                format!("Only {} in", plural(n as usize, "accepted call")),
+            ],
         };
         Verdict::Sign(Box::new(Sign {
             opens: true,
@@ -178,13 +185,9 @@ impl Detector for Fall {
             quiet: None,
             severity: Weight::AsTheRule,
             score: 0.65,
-            summary: match observed {
-                0 => format!("No calls for {silent_for}; about {expected:.0} are usual."),
-                n => format!("{} in {silent_for}; about {expected:.0} are usual.", plural(n as usize, "call")),
-            },
+            summary: format!("{came} {silent_for}; about {expected:.0} are usual."),
             reason: format!(
-                "{came} {} {silent_for}; about {expected:.0} were to be expected. {}",
-                if observed == 0 { "for" } else { "in" },
+                "{accepted} {silent_for}; about {expected:.0} were to be expected. {}",
                 odds_sentence(self.ask.surprise, TESTS_A_DAY)
             ),
             source: None,

@@ -27,7 +27,11 @@ impl Rates {
 
     /// Whether the job has run within the hour until `at`.
     pub(super) fn has_run(&self, at: Millis) -> bool {
-        RUN_PART * self.usual_day() <= self.calls_since(at, HOUR) as f64
+        self.is_run(self.calls_since(at, HOUR) as f64)
+    }
+
+    fn is_run(&self, calls_of_hour: f64) -> bool {
+        RUN_PART * self.usual_day() <= calls_of_hour
     }
 
     /// Since when calls are missing, and how many came all the same. `last` is the last call: of a daily job it is its last run's end that
@@ -39,8 +43,8 @@ impl Rates {
         }
         let newest = last.div_euclid(HOUR);
         let first = newest - HOURS as i64 + 1;
-        let is_run = |hour: &i64| RUN_PART * self.usual_day() <= self.hour_total(*hour);
-        let begins = (first..=newest).rev().find(is_run).map_or(first, |ran| ran + 1);
+        let ran = (first..=newest).rev().find(|hour| self.is_run(self.hour_total(*hour)));
+        let begins = ran.map_or(first, |ran| ran + 1);
         let strays: f64 = (begins..=newest).map(|hour| self.hour_total(hour)).sum();
         let is_seen = seen_from.is_none_or(|from| from <= begins * HOUR);
         if newest < begins || !is_seen || STRAYS * self.usual_day() < strays {

@@ -1,4 +1,4 @@
-//! What too few calls say: silence where there are always calls, hardly any in some hours, a daily job that did not run.
+//! What too few calls say: silence where there are always calls, hardly any in some hours. Daily jobs are in `jobs.rs`.
 
 use super::days_off::HOLIDAYS_MAX;
 use super::{Ask, BUCKET, EDGE, Excess, HOUR, MINUTE, Millis, RING, Rates, STEADY_EXTRA_TIMES, Window};
