@@ -15,6 +15,8 @@ use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text, rfc3339};
 
 /// Silences of a day that are told apart.
 const TESTS_A_DAY: f64 = 24.0;
+/// Times of few calls that are told apart: several lengths are looked at in each hour, and mostly say the same.
+const FEW_TESTS_A_DAY: f64 = 48.0;
 
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
@@ -52,14 +54,17 @@ pub const SPEC: DetectorSpec = DetectorSpec {
 #[derive(Debug)]
 struct Fall {
     ask: Ask,
+    ask_of_few: Ask,
     learning_days: u8,
     quiet: Millis,
 }
 
 impl Fall {
     fn new(p: &Params) -> Self {
+        let ask = |tests| Ask::new(surprise_of(p.number("budget"), tests), p.count("min_expected") as f64);
         Fall {
-            ask: Ask::new(surprise_of(p.number("budget"), TESTS_A_DAY), p.count("min_expected") as f64),
+            ask: ask(TESTS_A_DAY),
+            ask_of_few: ask(FEW_TESTS_A_DAY),
             learning_days: p.count("learning_days") as u8,
             quiet: p.duration("quiet"),
         }
@@ -111,7 +116,7 @@ impl Detector for Fall {
         if rates.days_learned() < self.learning_days || is_ending || is_shared {
             return Verdict::Nothing;
         }
-        let Some(few) = rates.too_few(ts, &self.ask) else { return Verdict::Nothing };
+        let Some(few) = rates.too_few(ts, &self.ask_of_few) else { return Verdict::Nothing };
         let window = few.window;
         if rates.may_be_holiday(few.since, ts, holidays_of(sight.merchant_facts, &sight.key.networks)) {
             return Verdict::Nothing;
@@ -138,10 +143,10 @@ impl Detector for Fall {
                 "{} calls in {length}; about {:.0} are usual at this time. {}",
                 window.observed,
                 window.expected,
-                volume::least(&few).unwrap_or_else(|| odds_sentence(few.surprise, TESTS_A_DAY))
+                volume::least(&few).unwrap_or_else(|| odds_sentence(few.surprise, FEW_TESTS_A_DAY))
             ),
             source: None,
-            evidence: volume::evidence(&few, TESTS_A_DAY, rates, ts),
+            evidence: volume::evidence(&few, FEW_TESTS_A_DAY, rates, ts),
         }))
     }
 

@@ -39,6 +39,8 @@ const FEW_NOW: f64 = 0.65;
 /// only begun.
 const FEW_OF_RUNS: f64 = 0.35;
 const RUNS_HOURS: i64 = 3;
+/// How often it is worked out anew how many silences may begin, as what is needed depends on it.
+const BEGINNINGS_STEPS: usize = 3;
 /// Longer windows in which too few is looked for.
 const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
 
@@ -46,6 +48,16 @@ const FEW_HOURS: [i64; 6] = [2, 3, 4, 6, 8, 12];
 /// with so many at once.
 pub(super) fn nothing_is_surprising(ask: &Ask, alpha: f64, clump: f64) -> f64 {
     (((ask.surprise * alpha).exp() - 1.0) / alpha * clump).max(ask.min_extra)
+}
+
+/// The same of silences that may begin with any call, `rate` of them coming in an hour: an hour is one look for silence, and as many more
+/// as are to be expected to begin in it. Where a gamma variable g of mean 1 and variance alpha makes hours busy, these are
+/// E[rate·g·exp(-g·M)] = rate·(1 + alpha·M)^(-1/alpha - 1), which is rate/(1 + alpha·M) times the chance of one look.
+fn silence_is_surprising(ask: &Ask, alpha: f64, clump: f64, rate: f64) -> f64 {
+    (0..BEGINNINGS_STEPS).fold(nothing_is_surprising(ask, alpha, clump), |needed, _| {
+        let looks = 1.0 + rate / (clump + alpha * needed);
+        nothing_is_surprising(&Ask { surprise: ask.surprise + looks.ln(), ..*ask }, alpha, clump)
+    })
 }
 
 impl Rates {
@@ -63,9 +75,11 @@ impl Rates {
             () if self.is_steady() => SILENCE_MIN.max((RUNS_MISSED * self.usual_pause(last) as f64) as Millis),
             () => SILENCE_MIN,
         };
+        // What calls by the clock has no pauses but those.
+        let rate = if self.is_steady() { 0.0 } else { self.low_rates(last).next().map_or(0.0, |(.., rate)| rate) };
         // What makes single hours busy evens out: a long silence takes less, for its length.
         let of = |length: Millis, least: Millis| {
-            let needed = nothing_is_surprising(ask, self.alpha_of_still(length), self.at_once());
+            let needed = silence_is_surprising(ask, self.alpha_of_still(length), self.at_once(), rate);
             self.missing(last, needed.max(self.usual_silence()), ask.holidays).map(|at| at.max(last + least))
         };
         let long = SILENCES.into_iter().map(|length| of(length, length.max(least)));
@@ -186,8 +200,10 @@ impl Rates {
             let expected = (before + this) * self.level_before(hour - n + 1).min(1.0);
             let observed = (hour - n + 1..=hour).map(|hour| self.hour_total(hour)).sum::<f64>();
             (2.0 * ask.min_extra <= expected && observed <= few * expected).then(|| {
-                let window = Window { starts_at: (hour - n + 1) * HOUR, length, observed: observed as u64, expected };
-                (window, self.surprise_of_few(length, observed, expected))
+                let starts_at = (hour - n + 1) * HOUR;
+                let window = Window { starts_at, length, observed: observed as u64, expected };
+                // The last hour may have only begun: what has passed scatters as so much does.
+                (window, self.surprise_of_few(at - starts_at, observed, expected))
             })
         });
         hour_long.into_iter().chain(longer).find_map(|(window, surprise)| {
@@ -250,5 +266,32 @@ impl Rates {
             at = end;
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_silences_may_begin_in_an_hour_the_longer_they_must_be() {
+        for (alpha, clump, rate, want) in [
+            // One look: -ln((1 + 0.15·M)^(-1/0.15)) = 11.7 for M = 31.9.
+            (0.15, 1.0, 0.0, 31.9),
+            (0.15, 1.0, 100.0, 49.9),
+            (0.15, 2.0, 100.0, 90.9),
+            // Next to Poisson: 11.7, and ln(101) more.
+            (0.002, 1.0, 0.0, 11.8),
+            (0.002, 1.0, 100.0, 16.6),
+            // Few calls are few looks.
+            (0.15, 1.0, 0.5, 32.4),
+        ] {
+            let needed = silence_is_surprising(&Ask::new(11.7, 5.0), alpha, clump, rate);
+            assert!((needed - want).abs() < 0.1, "{alpha} {clump} {rate}: {needed}");
+            // So many are to be expected in an hour: what a look may have, once it is as long.
+            let one = (1.0 + alpha * needed / clump).powf(-1.0 / alpha);
+            let begin = one * (1.0 + rate / (clump + alpha * needed));
+            assert!((begin.ln() + 11.7).abs() < 0.05, "{alpha} {clump} {rate}: {}", begin.ln());
+        }
     }
 }
