@@ -157,7 +157,8 @@ impl NewIp {
             opens: true,
             part: part(network),
             starts_at: first_at,
-            last_at: first_at,
+            // What shows itself so late would be over before it is told, and each further network told anew.
+            last_at: if self.quiet <= sight.event.ts - first_at { sight.event.ts } else { first_at },
             quiet: Some(self.quiet),
             // Nobody runs a shop through such a service: with another sign there is little doubt left.
             severity: match hides && is_live && novelty.has_other_signs() {
