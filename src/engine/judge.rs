@@ -266,6 +266,7 @@ pub(super) fn judge(
             }
             let around = Surroundings { lateness, unseen: watch.unseen(), fleet: world.fleet };
             features.rates.add(ts, event.count, around, |at| zone_offset(zone, at));
+            features.declines.add(ts, event.count, event.status);
         } else if error_burst::counts(event.reason) {
             let since = features.first_seen.unwrap_or(ts).min(ts);
             features.refusals.get_or_insert_with(|| Box::new(Refusals::new(since))).add(

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::baseline::declines::Declines;
 use crate::engine::baseline::networks::{Network, NetworkBook, Seen, Whereabouts};
 use crate::engine::baseline::profile::ProfileParts;
 use crate::engine::baseline::rates::{Rates, RatesParts};
@@ -29,12 +30,12 @@ mod numbers;
 use cases::{StoredCase, load_case, store_case};
 use habits::{
     Habits, StoredHabits, StoredHabitsV5, StoredHabitsV6, StoredHabitsV7, StoredHabitsV8, StoredHabitsV9,
-    StoredHabitsV10, StoredHabitsV11, StoredHabitsV12, StoredHabitsV13,
+    StoredHabitsV10, StoredHabitsV11, StoredHabitsV12, StoredHabitsV13, StoredHabitsV14,
 };
 use numbers::Numbers;
 
 /// The version that is written.
-pub const VERSION: u8 = 14;
+pub const VERSION: u8 = 15;
 
 /// A stored form that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -254,6 +255,7 @@ pub fn decode_subject(bytes: &[u8], current_to: i64) -> Result<Subject, Snapshot
         11 => with_habits::<StoredHabitsV11>(rest)?,
         12 => with_habits::<StoredHabitsV12>(rest)?,
         13 => with_habits::<StoredHabitsV13>(rest)?,
+        14 => with_habits::<StoredHabitsV14>(rest)?,
         _ => with_habits::<StoredHabits>(rest)?,
     };
     let mut keys = stored.keys.into_iter().map(|key| load_key(key, version)).collect::<Result<Vec<Key>, _>>()?;
@@ -535,6 +537,7 @@ fn load_key(stored: StoredKey<'_>, version: u8) -> Result<Key, SnapshotError> {
             inherited: stored.inherited.map(|(since, calls)| Box::new(Inherited { since, calls })),
             rates: stored.rates.as_ref().map_or_else(|| Ok(Rates::default()), load_rates)?,
             refusals: stored.refusals.map(|refusals| Box::new(load_refusals(refusals, version))),
+            declines: Declines::default(),
             days: stored.days.into_iter().map(load_day).collect(),
         },
         cases,

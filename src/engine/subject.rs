@@ -1,6 +1,7 @@
 //! Subjects: a merchant with its keys. They are judged, stored and loaded together, so that what one key teaches
 //! about another is always from the same point of the stream.
 
+use crate::engine::baseline::declines::Declines;
 use crate::engine::baseline::networks::NetworkBook;
 use crate::engine::baseline::rates::Rates;
 use crate::engine::baseline::refusals::Refusals;
@@ -53,6 +54,8 @@ pub struct KeyFeatures {
     pub rates: Rates,
     /// How many of its calls are refused; `None` = none was.
     pub refusals: Option<Box<Refusals>>,
+    /// How many of its last calls were declined payments.
+    pub declines: Declines,
     /// Calls of the last days that had any, oldest first.
     pub days: Vec<DayUse>,
 }
@@ -104,6 +107,7 @@ impl KeyFeatures {
             inherited: None,
             rates: Rates::default(),
             refusals: None,
+            declines: Declines::default(),
             days: Vec::new(),
         }
     }

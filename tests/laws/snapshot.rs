@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use keywatch::engine::baseline::declines::Declines;
 use keywatch::engine::baseline::rates::{
     Foresight, KeyClock, Lows, RECORDS, Rates, Records, Rises, Run, Runs, Silences, StillHours,
 };
@@ -151,6 +152,8 @@ const RUN: Run = Run { ten: 33, days: 2, day: 20_000, calls: [17_000, 17_200] };
 const LOWS: Lows = Lows { before: [62, 71], today: [255, 254], blind: 5, days: 12 };
 const RISES: Rises = Rises([17_300, 17_200, 17_100]);
 const TRIED: Tried = Tried { request: Request(0xdead_beef), other_at: 5_800_000 };
+const SQUARE: f32 = 0.625;
+const DECLINES: Declines = Declines { hour: 490_000, calls: [30, 20], declined: [0, 18] };
 const STILL: StillHours = StillHours([0b1010_0101; 21]);
 const SILENCES: Silences = Silences([0, 1, 2, 3, 4, 5, 6, 255]);
 
@@ -189,6 +192,8 @@ fn rich() -> Subject {
     key.features.rates.set_lows(LOWS);
     key.features.rates.set_rises(RISES);
     key.features.refusals.get_or_insert_default().set_tried(TRIED);
+    key.features.refusals.get_or_insert_default().set_mean_square(SQUARE);
+    key.features.declines = DECLINES;
     let mut counts = [0; PARTS];
     counts[3] = 2;
     let tally = Tally { of: 7, group: "path /v1/refunds".into(), newest: 3, last_at: START, counts };
@@ -360,6 +365,14 @@ fn version_14_is_read_for_ever() {
     let subject = decode_subject(&golden("subject.v14"), 42).unwrap();
     assert!(subject.keys.iter().any(|key| key.features.rates.rises() == RISES));
     assert_eq!(decode_shard(&golden("shard.v14")).unwrap(), state());
+}
+
+#[test]
+fn version_15_is_read_for_ever() {
+    let subject = decode_subject(&golden("subject.v15"), 42).unwrap();
+    let square = |key: &Key| key.features.refusals.as_ref().map(|refusals| refusals.mean_square());
+    assert!(subject.keys.iter().any(|key| key.features.declines == DECLINES && square(key) == Some(SQUARE)));
+    assert_eq!(decode_shard(&golden("shard.v15")).unwrap(), state());
 }
 
 #[test]

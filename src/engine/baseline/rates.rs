@@ -222,12 +222,14 @@ pub struct Ask {
     pub min_extra: f64,
     /// Days on which people may do less.
     pub holidays: Holidays,
+    /// Whether nothing is a bill run or another job of a month.
+    pub is_no_job: bool,
 }
 
 impl Ask {
     /// Of a surprise and the calls beside it.
     pub const fn new(surprise: f64, min_extra: f64) -> Self {
-        Ask { surprise, min_extra, holidays: Holidays::NONE }
+        Ask { surprise, min_extra, holidays: Holidays::NONE, is_no_job: false }
     }
 }
 

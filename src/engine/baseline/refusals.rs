@@ -22,6 +22,12 @@ const ROW_MAX: u32 = 2;
 const AGAIN_MAX: u16 = 2;
 /// The half of a request that says of what things it is.
 const THINGS: u32 = 0xffff;
+/// How many refusals are believed to come at once, and how many refusals stand for that. Who has been refused in clumps is again.
+const CLUMP: f64 = 2.0;
+const CLUMP_CALLS: f64 = 6.0;
+/// No clump is larger, and an hour counts for so many times what is usual at most: an episode must not make itself usual.
+const CLUMP_MAX: f64 = 6.0;
+const CLUMP_CLIP: f64 = 2.0;
 /// The least weight that a new hour has.
 const SLOWEST: f32 = 0.005;
 /// Refusals an hour that are believed before any hour was seen, and for how many hours that stands.
@@ -34,6 +40,7 @@ pub struct Refusals {
     newest: i64,
     learned_to: i64,
     mean_hour: f32,
+    mean_square: f32,
     hours: u16,
     tried: Tried,
 }
@@ -68,7 +75,15 @@ pub struct Tried {
 
 impl Default for Refusals {
     fn default() -> Self {
-        Refusals { ring: [0; RING], newest: 0, learned_to: 0, mean_hour: 0.0, hours: 0, tried: Tried::default() }
+        Refusals {
+            ring: [0; RING],
+            newest: 0,
+            learned_to: 0,
+            mean_hour: 0.0,
+            mean_square: 0.0,
+            hours: 0,
+            tried: Tried::default(),
+        }
     }
 }
 
@@ -106,7 +121,7 @@ impl Refusals {
         let RefusalsParts { newest, learned_to, mean_hour, hours, .. } = *parts;
         let mut ring = [0; RING];
         (0..RING as i64).zip(&parts.ring).for_each(|(age, calls)| ring[slot(newest.wrapping_sub(age))] = *calls);
-        Refusals { ring, newest, learned_to, mean_hour, hours, tried: Tried::default() }
+        Refusals { ring, newest, learned_to, mean_hour, hours, ..Refusals::default() }
     }
 
     /// What was refused last.
@@ -117,6 +132,16 @@ impl Refusals {
     /// Goes on with what was stored of that.
     pub fn set_tried(&mut self, tried: Tried) {
         self.tried = tried;
+    }
+
+    /// Usual squares of the refusals of an hour.
+    pub fn mean_square(&self) -> f32 {
+        self.mean_square
+    }
+
+    /// Goes on with what was stored of that.
+    pub fn set_mean_square(&mut self, mean_square: f32) {
+        self.mean_square = mean_square;
     }
 
     /// Counts refused calls at `at`.
@@ -152,9 +177,10 @@ impl Refusals {
             let empty = if total > 0.0 { 0 } else { (closed_to - hour).min(24 * 365) };
             if empty > 1 && hour * PER_HOUR > self.newest {
                 let weight = (1.0 / (f32::from(self.hours) + empty as f32)).max(SLOWEST);
-                self.mean_hour *= (1.0 - weight)
+                let left = (1.0 - weight)
                     .powi(empty as i32)
                     .max(f32::from(self.hours) / (f32::from(self.hours) + empty as f32));
+                (self.mean_hour, self.mean_square) = (self.mean_hour * left, self.mean_square * left);
                 self.hours = self.hours.saturating_add(empty as u16);
                 self.learned_to = closed_to;
                 return;
@@ -163,6 +189,8 @@ impl Refusals {
             let usual = f64::from(self.mean_hour);
             let learned = total.min(10.0 * usual + 10.0) as f32;
             let weight = (1.0 / (f32::from(self.hours) + 1.0)).max(SLOWEST);
+            let at_once = learned.min((CLUMP_CLIP * self.clump()) as f32);
+            self.mean_square += weight * (learned * at_once - self.mean_square);
             self.mean_hour += weight * (learned - self.mean_hour);
             self.hours = self.hours.saturating_add(1);
             self.learned_to += 1;
@@ -178,7 +206,7 @@ impl Refusals {
         if (0..RING as i64).contains(&age) { self.ring[slot(bucket)] } else { 0 }
     }
 
-    /// Refusals of the last `length` (at most an hour) up to the bucket of `at`.
+    /// Refusals of the last `length` (at most three hours) up to the bucket of `at`.
     pub fn since(&self, at: Millis, length: Millis) -> u64 {
         let last = at.div_euclid(BUCKET);
         (last - length / BUCKET + 1..=last).map(|bucket| u64::from(self.count_of(bucket))).sum()
@@ -215,6 +243,14 @@ impl Refusals {
         (f64::from(self.mean_hour) * hours + prior * weight) / (hours + weight) * length as f64 / HOUR as f64
     }
 
+    /// How many refusals come at once: those of an hour that has any, as a refusal meets them, the mean square by the mean (Patil and Rao,
+    /// "Weighted distributions and size-biased sampling", *Biometrics* 34, 1978).
+    pub fn clump(&self) -> f64 {
+        let hours = f64::from(self.hours).min(1.0 / f64::from(SLOWEST));
+        let [mean, square] = [self.mean_hour, self.mean_square].map(|mean| f64::from(mean) * hours);
+        ((square + CLUMP * CLUMP_CALLS) / (mean + CLUMP_CALLS)).clamp(1.0, CLUMP_MAX)
+    }
+
     /// The same beside so many accepted calls: who works in sessions has refusals when there are calls at all.
     pub fn expected_beside(&self, length: Millis, Beside { accepted, usual_hour }: Beside) -> f64 {
         let usual = self.expected(HOUR);
@@ -243,9 +279,12 @@ impl Refusals {
         only
     }
 
-    /// How surprising so many are: -ln of the odds.
-    pub fn surprise(&self, at: Millis, length: Millis, beside: Beside) -> f64 {
-        surprise_high(self.since(at, length), self.expected_beside(length, beside), ALPHA)
+    /// How surprising so many are, where `clump` of them come at once: -ln of the odds.
+    pub fn surprise(&self, at: Millis, length: Millis, beside: Beside, clump: f64) -> f64 {
+        let clumps = self.since(at, length) as f64 / clump;
+        let of = |clumps: f64| surprise_high(clumps as u64, self.expected_beside(length, beside) / clump, ALPHA);
+        // Part of a clump counts as that part.
+        of(clumps) + clumps.fract() * (of(clumps + 1.0) - of(clumps))
     }
 }
 
@@ -291,7 +330,9 @@ mod tests {
             let since = (only.since - start) / MINUTE;
             assert_eq!((only.calls, only.buckets, since), want, "accepted after {last_accepted} minutes");
         }
-        assert_eq!(Refusals::from_parts(&refusals.to_parts()), refusals);
+        let mut stored = Refusals::from_parts(&refusals.to_parts());
+        stored.set_mean_square(refusals.mean_square());
+        assert_eq!(stored, refusals);
     }
 
     #[test]
@@ -338,6 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn who_is_refused_in_clumps_surprises_less_by_one_more() {
+        let start = 20_000 * DAY;
+        // As many refusals in twenty days: one by one, or four at a time.
+        let refused = |at_once: i64| {
+            let mut refusals = Refusals::new(start);
+            for n in 0..80 {
+                let at = start + (n / at_once) * at_once * 6 * HOUR;
+                refusals.add(at, 1, Request::default(), 5 * MINUTE);
+            }
+            let at = start + 20 * DAY + 3 * HOUR;
+            (0..6).for_each(|_| refusals.add(at, 1, Request::default(), 5 * MINUTE));
+            let clump = refusals.clump();
+            (clump, refusals.surprise(at, HOUR, Beside { accepted: 0, usual_hour: 30.0 }, clump))
+        };
+        let ((one, surprise_of_one), (four, surprise_of_four)) = (refused(1), refused(4));
+        assert!(one < 1.3 && (3.5..4.5).contains(&four), "{one} {four}");
+        assert!(9.0 < surprise_of_one && surprise_of_four < 5.0, "{surprise_of_one} {surprise_of_four}");
+        let never = Refusals::new(start).clump();
+        assert!((never - CLUMP).abs() < 1e-9, "{never}");
+    }
+
+    #[test]
     fn a_key_that_is_often_refused_surprises_less() {
         let start = 20_000 * DAY;
         let (mut rarely, mut often) = (Refusals::new(start), Refusals::new(start));
@@ -355,10 +418,11 @@ mod tests {
         assert!(rarely.expected(HOUR) < 0.15, "{}", rarely.expected(HOUR));
         assert_eq!(rarely.since(at, HOUR), 12);
         let beside = |accepted| Beside { accepted, usual_hour: 30.0 };
-        let (a, b) = (rarely.surprise(at, 30 * MINUTE, beside(0)), often.surprise(at, 30 * MINUTE, beside(0)));
+        let (a, b) =
+            (rarely.surprise(at, 30 * MINUTE, beside(0), 1.0), often.surprise(at, 30 * MINUTE, beside(0), 1.0));
         assert!(12.0 < a && b < 6.0, "{a} {b}");
         // Beside many calls there are more, whatever the clock says.
-        let c = rarely.surprise(at, 30 * MINUTE, beside(1_200));
+        let c = rarely.surprise(at, 30 * MINUTE, beside(1_200), 1.0);
         assert!(c + 4.0 < a, "{a} {c}");
     }
 }

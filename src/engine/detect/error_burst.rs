@@ -15,7 +15,11 @@ use crate::time::{DAY, HOUR, MINUTE, Millis, duration_text};
 
 /// Half hours and hours of a day in which a key has refusals at all: most have none in nearly all of them.
 const TESTS_A_DAY: f64 = 8.0;
-const WINDOWS: [Millis; 2] = [30 * MINUTE, HOUR];
+const WINDOWS: [Millis; 3] = [30 * MINUTE, HOUR, 3 * HOUR];
+/// What others send is looked for in the first of them.
+const WINDOWS_OF_OTHERS: usize = 2;
+/// In the longer ones so many times `min_share` must be refused.
+const LONG_SHARE_TIMES: f64 = 1.6;
 /// Where a part of the platform fails, refusals of half an hour are no more than this part of the calls that are usual in it: by then they are
 /// told. Of one call that is tried again they are more.
 const OF_FLOW: f64 = 0.5;
@@ -32,9 +36,9 @@ const ONE_CALL_TIMES: u64 = 3;
 /// How rules and the reference see it.
 pub const SPEC: DetectorSpec = DetectorSpec {
     kind: Kind::ErrorBurst,
-    doc: "Refused calls of a key in half an hour or an hour beyond what is usual for it, where they are a good part of all its calls. \
+    doc: "Refused calls of a key in half an hour, an hour or three hours beyond what is usual for it, where they are a good part of all its calls. \
           From networks that the key has used it is an integration that broke, from others somebody who tries the key out; the \
-          alert says which. A few from its own, most of them within ten minutes, may be one call that is tried again. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
+          alert says which. A few from its own, most of them within ten minutes, may be one call that is tried again, and clumps that its program is often refused in are counted as one. Refusals that have a kind of their own (revoked, replaced, suspended, wrong environment) do not \
           count.",
     fires: Fires::OnEvents,
     params: &[
@@ -164,15 +168,19 @@ impl Detector for ErrorBurst {
             return Verdict::Nothing;
         }
         let is_from_home = sight.network.is_none_or(|network| is_home(sight, network));
+        // Others do not fail as the key's own program does.
+        let clump = if is_from_home { refusals.clump() } else { 1.0 };
         let beside = |all: u64, refused: u64| Beside { accepted: all - refused, usual_hour: usual_hour(key) };
-        let found = WINDOWS.into_iter().find_map(|window| {
+        let windows = if is_from_home { WINDOWS.len() } else { WINDOWS_OF_OTHERS };
+        let found = WINDOWS.into_iter().take(windows).find_map(|window| {
             let refused = refusals.since(event.ts, window);
             if refused < self.min_calls {
                 return None;
             }
             let all = refused + key.rates.calls_since(event.ts, window);
-            let surprise = refusals.surprise(event.ts, window, beside(all, refused));
-            let is_much = self.min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
+            let surprise = refusals.surprise(event.ts, window, beside(all, refused), clump);
+            let min_share = if window <= HOUR { self.min_share } else { LONG_SHARE_TIMES * self.min_share };
+            let is_much = min_share <= refused as f64 / all as f64 && self.surprise <= surprise;
             is_much.then_some((window, refused, all, surprise))
         });
         let found = found.or_else(|| self.only_refused(key, refusals, event.ts));

@@ -1,9 +1,10 @@
-//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 14,
+//! What keys have shown of their clocks and silences, and of how their calls clump and scatter: added by versions 5 to 15,
 //! behind the subject.
 
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, damaged};
+use crate::engine::baseline::declines::Declines;
 use crate::engine::baseline::rates::{
     FiveHours, Foresight, KeyClock, Lows, Rates, Records, Rises, Run, Runs, Silences, StillHours,
 };
@@ -13,6 +14,13 @@ use crate::engine::subject::Key;
 /// By the key's place. Only of those keys that have shown something, or are in doubt.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct StoredHabits {
+    of_version_14: StoredHabitsV14,
+    declines: Vec<(u32, Declines)>,
+    squares: Vec<(u32, f32)>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredHabitsV14 {
     of_version_13: StoredHabitsV13,
     rises: Vec<(u32, Rises)>,
 }
@@ -124,7 +132,13 @@ impl From<StoredHabitsV12> for Habits {
 
 impl From<StoredHabitsV13> for Habits {
     fn from(of_version_13: StoredHabitsV13) -> Self {
-        StoredHabits { of_version_13, rises: Vec::new() }.into()
+        StoredHabitsV14 { of_version_13, rises: Vec::new() }.into()
+    }
+}
+
+impl From<StoredHabitsV14> for Habits {
+    fn from(of_version_14: StoredHabitsV14) -> Self {
+        StoredHabits { of_version_14, ..StoredHabits::default() }.into()
     }
 }
 
@@ -169,23 +183,31 @@ impl StoredHabits {
             still: still.filter(|(_, still)| *still != StillHours::default()).collect(),
         };
         let lows = rates().map(|(place, rates)| (place, rates.lows()));
-        let tried = keys
-            .iter()
-            .enumerate()
-            .filter_map(|(place, key)| Some((place as u32, key.features.refusals.as_ref()?.tried())));
+        let places = || (0_u32..).zip(keys);
+        let refusals = || places().filter_map(|(place, key)| Some((place, key.features.refusals.as_ref()?)));
+        let tried = refusals().map(|(place, refusals)| (place, refusals.tried()));
         let of_version_13 = StoredHabitsV13 {
             of_version_12,
             lows: lows.filter(|(_, lows)| *lows != Lows::default()).collect(),
             tried: tried.filter(|(_, tried)| *tried != Tried::default()).collect(),
         };
         let rises = rates().map(|(place, rates)| (place, rates.rises()));
-        StoredHabits { of_version_13, rises: rises.filter(|(_, rises)| *rises != Rises::default()).collect() }
+        let of_version_14 =
+            StoredHabitsV14 { of_version_13, rises: rises.filter(|(_, rises)| *rises != Rises::default()).collect() };
+        let declines = places().map(|(place, key)| (place, key.features.declines));
+        let squares = refusals().map(|(place, refusals)| (place, refusals.mean_square()));
+        StoredHabits {
+            of_version_14,
+            declines: declines.filter(|(_, declines)| *declines != Declines::default()).collect(),
+            squares: squares.filter(|(_, square)| *square != 0.0).collect(),
+        }
     }
 }
 
 impl Habits {
     pub(super) fn put_into(self, keys: &mut [Key]) -> Result<(), SnapshotError> {
-        let StoredHabits { of_version_13, rises } = self.now;
+        let StoredHabits { of_version_14, declines, squares } = self.now;
+        let StoredHabitsV14 { of_version_13, rises } = of_version_14;
         let StoredHabitsV13 { of_version_12, lows, tried } = of_version_13;
         let StoredHabitsV12 { of_version_11, still } = of_version_12;
         let StoredHabitsV11 { of_version_10, records } = of_version_11;
@@ -226,16 +248,26 @@ impl Habits {
             rates_of(keys, place)?.set_rises(rises);
         }
         for (place, tried) in tried {
-            let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of what was tried is not there"))?;
-            if let Some(refusals) = &mut key.features.refusals {
+            if let Some(refusals) = &mut key_of(keys, place)?.features.refusals {
                 refusals.set_tried(tried);
             }
+        }
+        for (place, square) in squares {
+            if let Some(refusals) = &mut key_of(keys, place)?.features.refusals {
+                refusals.set_mean_square(square);
+            }
+        }
+        for (place, declines) in declines {
+            key_of(keys, place)?.features.declines = declines;
         }
         Ok(())
     }
 }
 
 fn rates_of(keys: &mut [Key], place: u32) -> Result<&mut Rates, SnapshotError> {
-    let key = keys.get_mut(place as usize).ok_or_else(|| damaged("the key of a clock or of a silence is not there"))?;
-    Ok(&mut key.features.rates)
+    Ok(&mut key_of(keys, place)?.features.rates)
+}
+
+fn key_of(keys: &mut [Key], place: u32) -> Result<&mut Key, SnapshotError> {
+    keys.get_mut(place as usize).ok_or_else(|| damaged("the key of a habit is not there"))
 }

@@ -16,6 +16,7 @@ mod records;
 mod rises;
 mod rows;
 mod still;
+mod weeks;
 
 const LATENESS: Millis = 5 * MINUTE;
 const ASK: Ask = Ask::new(14.0, 20.0);

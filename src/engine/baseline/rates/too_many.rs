@@ -195,15 +195,17 @@ impl Rates {
         if !is_enough(expected) {
             return None;
         }
-        // Before each day of the week was seen once, what comes once a week looks like nothing before.
+        // Before each day of the week was seen once, what comes once a week looks like nothing before, and so does a whole Saturday.
         let is_little = self.usual_day() < FEW_A_DAY;
-        if self.days_learned() < WEEK_SEEN && is_little {
+        let may_be_weekly = is_little || (length.length == DAY && !self.is_in_rows() && !self.is_by_the_clock());
+        if self.days_learned() < WEEK_SEEN && may_be_weekly {
             return None;
         }
         let days = if self.days_learned() < MONTH_SEEN { FIRST_MONTH_DAYS } else { MONTH_DAYS };
         let months_work = (days * self.usual_day()).max(MONTH_FLOOR * expected);
         let may_bill = is_little && !self.is_by_the_clock();
         if (may_bill || self.known.does_jobs)
+            && !ask.is_no_job
             && !self.is_in_rows()
             && self.may_hold_jobs(at, length.length)
             && observed < months_work
@@ -212,6 +214,7 @@ impl Rates {
         }
         // Others bill at its beginning or in its middle as well, on one clock or another.
         if length.length < DAY
+            && !ask.is_no_job
             && !self.is_in_rows()
             && self.days_learned() < MONTH_SEEN
             && self.may_bill_at(at)
