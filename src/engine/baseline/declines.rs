@@ -8,17 +8,17 @@ use crate::time::{HOUR, Millis};
 const PAYMENT_REQUIRED: u16 = 402;
 /// So large a part of the calls says that cards are tried out, and so many of them at least.
 const MOST: f64 = 0.7;
-const LEAST: u16 = 15;
+const LEAST: u32 = 15;
 
-/// Accepted calls of an hour by the clock and of the one before, and those of them that were declined. They are counted up to 65,535.
+/// Accepted calls of an hour by the clock and of the one before, and those of them that were declined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declines {
     /// Hours since 1970.
     pub hour: i32,
     /// Calls of the hour before and of this one.
-    pub calls: [u16; 2],
+    pub calls: [u32; 2],
     /// Those that were declined.
-    pub declined: [u16; 2],
+    pub declined: [u32; 2],
 }
 
 impl Declines {
@@ -30,18 +30,16 @@ impl Declines {
             1 => *self = Declines { hour, calls: [self.calls[1], 0], declined: [self.declined[1], 0] },
             _ => *self = Declines { hour, ..Declines::default() },
         }
-        let calls = calls.min(u16::MAX.into()) as u16;
         self.calls[1] = self.calls[1].saturating_add(calls);
         if status == Some(PAYMENT_REQUIRED) {
             self.declined[1] = self.declined[1].saturating_add(calls);
         }
     }
 
-    /// Whether most of the calls of the last one to two hours were declined.
-    pub fn are_most(self) -> bool {
-        let sum = |of: [u16; 2]| of[0].saturating_add(of[1]);
-        let (calls, declined) = (sum(self.calls), sum(self.declined));
-        LEAST <= declined && MOST * f64::from(calls) <= f64::from(declined)
+    /// Those of the last one to two hours that were declined, and all calls, where most were.
+    pub fn most(self) -> Option<[u32; 2]> {
+        let [declined, calls] = [self.declined, self.calls].map(|[before, now]| before.saturating_add(now));
+        (LEAST <= declined && MOST * f64::from(calls) <= f64::from(declined)).then_some([declined, calls])
     }
 }
 
@@ -60,11 +58,11 @@ mod tests {
             ("across the hour", &[(50, 10, 402), (70, 10, 402)], true),
             ("hours ago", &[(0, 40, 402), (130, 3, 200)], false),
             ("bills in the hour before", &[(0, 40, 200), (70, 20, 402)], false),
-            ("more than is counted", &[(0, 1_000_000, 402), (1, 1_000_000, 402)], true),
+            ("a large shop with its declines", &[(0, 1_000_000, 402), (1, 900_000, 200)], false),
         ] {
             let mut declines = Declines::default();
             calls.iter().for_each(|(minute, n, status)| declines.add(at + minute * MINUTE, *n, Some(*status)));
-            assert_eq!(declines.are_most(), want, "{what}: {declines:?}");
+            assert_eq!(declines.most().is_some(), want, "{what}: {declines:?}");
         }
     }
 }

@@ -121,7 +121,9 @@ impl Refusals {
         let RefusalsParts { newest, learned_to, mean_hour, hours, .. } = *parts;
         let mut ring = [0; RING];
         (0..RING as i64).zip(&parts.ring).for_each(|(age, calls)| ring[slot(newest.wrapping_sub(age))] = *calls);
-        Refusals { ring, newest, learned_to, mean_hour, hours, ..Refusals::default() }
+        // Until more is known they come as most keys' do.
+        let mean_square = CLUMP as f32 * mean_hour;
+        Refusals { ring, newest, learned_to, mean_hour, mean_square, hours, ..Refusals::default() }
     }
 
     /// What was refused last.

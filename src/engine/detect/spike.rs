@@ -1,6 +1,6 @@
 //! `spike`: far more accepted calls than the key makes at this hour, in windows from four minutes to a day.
 
-use crate::alert::Kind;
+use crate::alert::{Kind, Severity};
 use crate::engine::baseline::rates::Ask;
 use crate::engine::detect::volume::{self, odds_sentence, surprise_of};
 use crate::engine::detect::{Detector, DetectorSpec, Fires, Sight, Sign, Verdict, Weight};
@@ -77,30 +77,40 @@ impl Detector for Spike {
             return Verdict::Nothing;
         }
         // Nobody's bills are declined for the most part: who has that tries out cards.
-        let ask = Ask { is_no_job: sight.key.declines.are_most(), ..self.ask };
+        let declined = sight.key.declines.most();
+        let ask = Ask { is_no_job: declined.is_some(), ..self.ask };
         let Some(excess) = sight.key.rates.too_many(sight.event.ts, &ask) else {
             return Verdict::Nothing;
         };
         let window = excess.window;
         let made = format!("{} in {}", volume::calls(window.observed), volume::length(window.length));
+        let mut evidence = volume::evidence(&excess, TESTS_A_DAY, &sight.key.rates, sight.event.ts);
+        if let Some([declined, calls]) = declined {
+            evidence.extend([("declined_payments", declined.into()), ("of_calls", calls.into())]);
+        }
         Verdict::Sign(Box::new(Sign {
             opens: true,
             part: String::new(),
             starts_at: excess.since,
             last_at: sight.event.ts,
             quiet: Some(self.quiet),
-            severity: Weight::AsTheRule,
+            severity: declined.map_or(Weight::AsTheRule, |_| Weight::AtLeast(Severity::High)),
             score: (0.5 + excess.surprise / 200.0).min(0.8),
             summary: format!("{made}; {}.", volume::usual(window.expected, window.length)),
             reason: format!(
-                "{made}; up to {} are usual for this key {}. {}{}",
+                "{made}; up to {} are usual for this key {}. {}{}{}",
                 volume::number(excess.usual_up_to.unwrap_or(window.observed)),
                 if window.length <= HOUR { "at this hour" } else { "in such a time" },
                 volume::record(&excess),
+                declined.map_or_else(String::new, |[declined, calls]| format!(
+                    "{} of the last {} were declined payments, as where stolen cards are tried out. ",
+                    volume::number(declined.into()),
+                    volume::calls(calls.into())
+                )),
                 odds_sentence(excess.surprise, TESTS_A_DAY)
             ),
             source: None,
-            evidence: volume::evidence(&excess, TESTS_A_DAY, &sight.key.rates, sight.event.ts),
+            evidence,
         }))
     }
 }

@@ -172,6 +172,11 @@ impl<'a> Evidence<'a> {
         self.field("from_known_network").and_then(Value::as_bool) == Some(false)
     }
 
+    /// Whether most calls were payments that were declined.
+    pub fn tries_cards(self) -> bool {
+        self.field("declined_payments").is_some()
+    }
+
     /// Whether calls are refused as they are too many.
     pub fn is_rate_limited(self) -> bool {
         self.field("reason").and_then(Value::as_str) == Some("rate_limited")

@@ -7,12 +7,14 @@ use crate::alert::Alert;
 /// What such a step begins with, and when it fits.
 type Condition = (&'static str, fn(Evidence<'_>) -> bool);
 
-const CONDITIONS: [Condition; 9] = [
+const CONDITIONS: [Condition; 11] = [
     ("For a test key at live, ", |evidence| evidence.test_key_at_live()),
     ("For a live key at the sandbox, ", |evidence| !evidence.test_key_at_live()),
     ("If others can read that test system, ", |evidence| !evidence.test_key_at_live()),
     ("If the program collects leaked keys, ", |evidence| evidence.finds_keys()),
     ("If nobody knows it, look on the server", |evidence| !evidence.finds_keys()),
+    ("If payments were declined, ", |evidence| evidence.tries_cards()),
+    ("Check whether a sale, an import or a campaign was running.", |evidence| !evidence.tries_cards()),
     ("If others send these calls, ", |evidence| evidence.is_by_strangers()),
     ("If the reason is rate limited, ", |evidence| !evidence.is_by_strangers() && evidence.is_rate_limited()),
     ("If the reason is the header or the key, ", |evidence| !evidence.is_by_strangers() && evidence.is_about_header()),

@@ -1,6 +1,6 @@
 //! Calls that are accepted and not as usual: somebody else may have the key.
 
-use super::super::when::count;
+use super::super::when::{count, number};
 use super::misuse::{REPLACE, TRADE};
 use super::{Words, also};
 
@@ -37,10 +37,20 @@ pub(super) const SPIKE: Words = Words {
             }
             _ => format!("Your {} makes more calls than usual. Check that this is your doing.", t.key),
         };
+        let declined = t.evidence.count("declined_payments").zip(t.evidence.count("of_calls"));
+        if let Some((declined, calls)) = declined {
+            story.row("Declined payments", Some(format!("{} of {}", number(declined), count(calls, "call"))));
+            story.why.push(
+                "Most of these payments were declined. Somebody may be trying out stolen cards in your shop.".into(),
+            );
+        }
         story.why.extend(t.evidence.odds().map(|odds| format!("So many calls come {odds} for this key.")));
         story.why.extend(t.usual_networks());
         story.why.extend(t.watched());
-        story.nothing = "There is nothing to do if you run a sale, an import or a campaign.";
+        story.nothing = match declined {
+            Some(_) => "There is nothing to do if you tried out cards yourself.",
+            None => "There is nothing to do if you run a sale, an import or a campaign.",
+        };
         story.steps = &[
             "Check what you released or started at that time.",
             "Look for a program that repeats failed calls without a pause.",
